@@ -1,0 +1,3 @@
+from . import messages, services, templates
+
+__all__ = ["messages", "services", "templates"]

@@ -1,0 +1,127 @@
+"""The forms of the admin pages."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from ..exceptions import InvalidPhoneNumber, MissingSDK, UnusableTemplate
+from ..models import AwsSnsSms, SmsService, SmsTemplate, TemplateCode
+from ..phone_numbers import normalize
+from ..providers.aws_sns import available_regions
+
+
+class ServiceForm(forms.ModelForm):
+    """A service's form: a secret is never shown, blank keeps it, and another account needs its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        secret = self.instance.secret_field
+        if secret in self.fields and self.instance.pk:
+            self.fields[secret].required = False
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        account, secret = self.instance.account_field, self.instance.secret_field
+        changed = self.instance.pk and account in self.changed_data
+        if changed and secret in self.fields and not self.cleaned_data.get(secret):
+            self.add_error(
+                secret,
+                forms.ValidationError(
+                    _("The %(account)s has changed. Enter the %(secret)s that belongs to it."),
+                    code="secret_of_other_account",
+                    params={
+                        "account": self.instance._meta.get_field(account).verbose_name,
+                        "secret": self.instance._meta.get_field(secret).verbose_name,
+                    },
+                ),
+            )
+        return cleaned
+
+
+class AwsSnsForm(ServiceForm):
+    """Offers the regions that the installed SDK knows; without the SDK, a text field that says what to install."""
+
+    class Meta:
+        model = AwsSnsSms
+        fields = "__all__"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "region" not in self.fields:
+            return
+        try:
+            regions = available_regions()
+        except MissingSDK as error:
+            self.fields["region"].help_text = str(error)
+            return
+        stored = [self.instance.region] if self.instance.region and self.instance.region not in regions else []
+        self.fields["region"].widget = forms.Select(choices=[("", "---------"), *((r, r) for r in [*stored, *sorted(regions)])])
+
+
+class TemplateCodeFormSet(forms.BaseInlineFormSet):
+    """A template needs a text, or a code on at least one platform."""
+
+    def clean(self) -> None:
+        super().clean()
+        codes = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        if not self.instance.text and not codes:
+            raise forms.ValidationError(
+                _("Enter a text above, or the template code of at least one service that sends by code."),
+                code="empty",
+            )
+
+
+class TestMessageForm(forms.Form):
+    """Number, template and that template's variables, for a test through one service."""
+
+    phone_number = forms.CharField(
+        label=_("Phone number"),
+        max_length=40,
+        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off"}),
+        help_text=_("In any notation, with country code: +1 206 555 0100."),
+    )
+    template = forms.ModelChoiceField(label=_("Template"), queryset=SmsTemplate.objects.none(), empty_label=None)
+
+    def __init__(self, service: SmsService, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.service = service
+        templates = usable_templates(service)
+        self.fields["template"].queryset = templates  # type: ignore[attr-defined]
+        self.chosen = self._chosen_template()
+        for name in self.chosen.variable_names if self.chosen else ():
+            self.fields[f"variable_{name}"] = forms.CharField(label=name, max_length=200, strip=False)
+
+    def _chosen_template(self) -> SmsTemplate | None:
+        field = self.fields["template"]
+        given = self.data.get("template") or self.initial.get("template")
+        try:
+            return field.clean(given) if given else field.queryset.first()  # type: ignore[attr-defined]
+        except forms.ValidationError:
+            return None
+
+    def clean_phone_number(self) -> str:
+        try:
+            return normalize(self.cleaned_data["phone_number"])
+        except InvalidPhoneNumber as error:
+            raise forms.ValidationError(str(error)) from None
+
+    def clean_template(self) -> SmsTemplate:
+        template: SmsTemplate = self.cleaned_data["template"]
+        try:
+            template.code_for(self.service)
+        except UnusableTemplate as error:
+            raise forms.ValidationError(str(error)) from None
+        return template
+
+    @property
+    def params(self) -> dict[str, str]:
+        names = self.chosen.variable_names if self.chosen else ()
+        return {name: self.cleaned_data[f"variable_{name}"] for name in names}
+
+
+def usable_templates(service: SmsService) -> Any:
+    """The templates that a service can send."""
+    if service.sends_by_code:
+        return SmsTemplate.objects.filter(pk__in=TemplateCode.objects.filter(service=service).values("template"))
+    return SmsTemplate.objects.exclude(text="")

@@ -1,0 +1,77 @@
+"""What a wording looks like on a phone, and what it costs with each kind of service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from ..models import SmsService
+from ..params import MAX_LENGTH
+from ..placeholders import placeholder_names, render, validate_placeholders
+from ..segments import SegmentCount, count_segments
+
+_SAMPLES = {
+    "code": "123456",
+    "minutes": "5",
+    "processTitle": _("Travel request"),
+    "userNick": "Alex",
+}
+#: A number of each kind, for services whose counting depends on it.
+_MAINLAND, _ELSEWHERE = "+8613800000000", "+12065550100"
+_MOST_SERVICES = 12
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The count by the rules of some services, named."""
+
+    label: str
+    count: SegmentCount
+    forcing: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A wording with sample values filled in."""
+
+    samples: Sequence[tuple[str, str]]
+    text: str
+    rows: Sequence[Counted]
+    error: str = ""
+
+    @classmethod
+    def of(cls, wording: str, values: Mapping[str, str]) -> "Preview":
+        """Render a wording with values by name; those that are not given get samples."""
+        wording = wording[: 4 * MAX_LENGTH].replace("\r\n", "\n")
+        samples = [(name, values.get(name) or str(_SAMPLES.get(name, name))) for name in placeholder_names(wording)]
+        text = render(wording, dict(samples))
+        try:
+            validate_placeholders(wording)
+            error = ""
+        except ValidationError as invalid:
+            error = " ".join(invalid.messages)
+        return cls(samples, text, _counted(text) if text else (), error)
+
+
+def _counted(text: str) -> list[Counted]:
+    """One row per way of counting: services that count alike share a row."""
+    rows: dict[SegmentCount, list[str]] = {}
+    for service in SmsService.objects.filter(is_active=True)[:_MOST_SERVICES]:
+        provider = service.build_provider()
+        here, there = (provider.count_segments(text, number) for number in (_MAINLAND, _ELSEWHERE))
+        if here == there:
+            rows.setdefault(here, []).append(str(service))
+        else:
+            rows.setdefault(here, []).append(f"{service} ({_('mainland China')})")
+            rows.setdefault(there, []).append(f"{service} ({_('elsewhere')})")
+    if not rows:
+        rows[count_segments(text)] = [str(_("Any service"))]
+    return [
+        Counted(", ".join(labels), count, " ".join(_shown(character) for character in count.forcing_characters[:10]))
+        for count, labels in rows.items()
+    ]
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() and not character.isspace() else f"U+{ord(character):04X}"

@@ -1,0 +1,219 @@
+"""Services in admin: the kind first, then just that provider's fields; verify, and send a test."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelFilter, PolymorphicParentModelAdmin
+
+from ..api import send_message
+from ..delivery.pacing import leave_line
+from ..exceptions import SmsError
+from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
+from ..providers import get_provider
+from ..advice import advice_for
+from .forms import AwsSnsForm, ServiceForm, TestMessageForm
+from .privacy import private_post
+
+KINDS = (AlibabaCloudSms, AwsSnsSms, TwilioSms, SandboxSms)
+
+
+class ProtectsServicesInUse:
+    """The page that asks for confirmation says by what a service is used, in numbers instead of rows."""
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[Any], list[str]]:
+        protected = [line for service in objs for line in usage_of(service)]
+        if protected:
+            return [str(service) for service in objs], {}, set(), protected
+        return super().get_deleted_objects(objs, request)  # type: ignore[misc]
+
+
+def usage_of(service: SmsService) -> list[str]:
+    """What keeps a service from being deleted, one line per kind of row."""
+    lines = []
+    for relation in SmsService._meta.related_objects:
+        if relation.on_delete is not models.PROTECT:
+            continue
+        rows = relation.related_model._base_manager.filter(**{relation.field.name: service.pk})
+        count = rows.count()
+        if count:
+            names = relation.related_model._meta
+            name = names.verbose_name if count == 1 else names.verbose_name_plural
+            lines.append(f"{service}: {count} {name}")
+    return lines
+
+
+@admin.register(SmsService)
+class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
+    child_models = KINDS
+    list_display = ("name", "key", "kind", "is_active", "max_per_second")
+    list_filter = ("is_active", PolymorphicChildModelFilter)
+    search_fields = ("name", "key")
+    list_select_related = ("polymorphic_ctype",)
+    actions = ("activate", "deactivate")
+
+    @admin.display(description=_("kind"), ordering="polymorphic_ctype")
+    def kind(self, service: SmsService) -> str:
+        model = service.polymorphic_ctype.model_class() if service.polymorphic_ctype else None
+        return capfirst(str(model._meta.verbose_name)) if model else ""
+
+    @admin.action(description=_("Activate the selected services"), permissions=["change"])
+    def activate(self, request: HttpRequest, services: "models.QuerySet[SmsService]") -> None:
+        self._set_active(request, services, True)
+
+    @admin.action(description=_("Deactivate the selected services"), permissions=["change"])
+    def deactivate(self, request: HttpRequest, services: "models.QuerySet[SmsService]") -> None:
+        self._set_active(request, services, False)
+
+    def _set_active(self, request: HttpRequest, services: "models.QuerySet[SmsService]", active: bool) -> None:
+        changed = list(services.exclude(is_active=active))
+        for service in changed:
+            service.is_active = active
+            service.save(update_fields=["is_active"])
+            self.log_change(request, service, [{"changed": {"fields": [str(_("active"))]}}])
+        self.message_user(
+            request,
+            ngettext("%(count)d service was changed.", "%(count)d services were changed.", len(changed))
+            % {"count": len(changed)},
+        )
+
+    def get_urls(self) -> list[Any]:
+        def outside_transactions(view: Any) -> Any:
+            return transaction.non_atomic_requests(self.admin_site.admin_view(view))
+
+        return [
+            path("<int:pk>/verify/", outside_transactions(self.verify_view), name="sms_services_smsservice_verify"),
+            path("<int:pk>/test/", outside_transactions(self.test_view), name="sms_services_smsservice_test"),
+            *super().get_urls(),
+        ]
+
+    def verify_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask the provider whether the stored credentials work; the answer stands on the service's page."""
+        service = self._service_for(request, pk, "verify_smsservice")
+        return require_POST(self._verify)(request, service)
+
+    def _verify(self, request: HttpRequest, service: SmsService) -> HttpResponse:
+        try:
+            answer = get_provider(service).verify()
+        except SmsError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(_change_url(service))
+        details = " ".join(f"{label}: {value}." for label, value in answer.details)
+        if answer.ok:
+            messages.success(request, f"{_('The credentials work.')} {details}".strip())
+        else:
+            words = " ".join(str(part) for part in (answer.detail, answer.advice) if part)
+            code = f" ({answer.code})" if answer.code else ""
+            messages.error(request, f"{_('The provider did not accept the credentials.')}{code} {words} {details}".strip())
+        return HttpResponseRedirect(_change_url(service))
+
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A form for one text through this service, and its outcome."""
+        service = self._service_for(request, pk, "send_test_smsservice")
+        sent: SmsMessage | None = None
+        if request.method == "POST":
+            form = TestMessageForm(service, request.POST)
+            if form.is_valid():
+                sent = self._send_test(service, form)
+        else:
+            form = TestMessageForm(service, initial=request.GET.dict())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Send test SMS"),
+            "subtitle": str(service),
+            "opts": self.model._meta,
+            "service": service,
+            "change_url": _change_url(service),
+            "form": form,
+            "sent": sent,
+            "advice": advice_for(sent) if sent else "",
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/sms_services/smsservice/send_test.html", context)
+
+    def _send_test(self, service: SmsService, form: TestMessageForm) -> SmsMessage | None:
+        try:
+            return send_message(
+                service, form.cleaned_data["phone_number"], form.cleaned_data["template"], form.params
+            )[0]
+        except SmsError as error:
+            form.add_error(None, str(error))
+            return None
+
+    def _service_for(self, request: HttpRequest, pk: int, permission: str) -> SmsService:
+        if not request.user.has_perm(f"sms_services.{permission}"):
+            raise PermissionDenied
+        service: SmsService = get_object_or_404(SmsService, pk=pk)
+        return service
+
+
+class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
+    """The page of one kind of service."""
+
+    base_model = SmsService
+    base_form = ServiceForm
+    show_in_index = False
+    provider_fields: tuple[str, ...] = ()
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else {"key": ("name",)}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets: list[Any] = [(None, {"fields": ("name", "key", "is_active")})]
+        if self.provider_fields:
+            fieldsets.append((_("Account"), {"fields": self.provider_fields}))
+        fieldsets.append((_("Limits"), {"fields": ("max_per_second",)}))
+        return fieldsets
+
+    @private_post("access_secret", "secret_key", "auth_token")
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().changeform_view(request, *args, **kwargs)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        service = kwargs.get("obj")
+        if service is not None:
+            context["may_verify"] = request.user.has_perm("sms_services.verify_smsservice")
+            context["may_send_test"] = request.user.has_perm("sms_services.send_test_smsservice")
+            context["is_sandbox"] = isinstance(service, SandboxSms)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: SmsService, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "max_per_second" in form.changed_data:
+            leave_line(obj.pk)
+
+
+@admin.register(AlibabaCloudSms)
+class AlibabaCloudSmsAdmin(SmsServiceChildAdmin):
+    provider_fields = ("access_key", "access_secret", "verify_sign")
+
+
+@admin.register(AwsSnsSms)
+class AwsSnsSmsAdmin(SmsServiceChildAdmin):
+    base_form = AwsSnsForm
+    provider_fields = ("access_key", "secret_key", "region")
+
+
+@admin.register(TwilioSms)
+class TwilioSmsAdmin(SmsServiceChildAdmin):
+    provider_fields = ("account_sid", "auth_token", "from_number")
+
+
+@admin.register(SandboxSms)
+class SandboxSmsAdmin(SmsServiceChildAdmin):
+    pass
+
+
+def _change_url(service: SmsService) -> str:
+    return reverse("admin:sms_services_smsservice_change", args=[service.pk])

@@ -1,0 +1,81 @@
+"""Templates in admin: the wording with a live preview, and the codes per service as rows."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import path
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from ..models import SmsService, SmsTemplate, TemplateCode
+from .forms import TemplateCodeFormSet
+from .preview import Preview
+
+
+class TemplateCodeInline(admin.TabularInline):
+    model = TemplateCode
+    formset = TemplateCodeFormSet
+    extra = 0
+    verbose_name_plural = _("Template codes, for services that send by code")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "service":
+            kinds = [kind for kind in SmsService.__subclasses__() if kind.provider_class.sends_by_code]
+            kwargs["queryset"] = SmsService.objects.instance_of(*kinds).non_polymorphic()
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+@admin.register(SmsTemplate)
+class SmsTemplateAdmin(admin.ModelAdmin):
+    list_display = ("name", "key", "purpose", "variable_list", "code_list")
+    list_filter = ("purpose",)
+    search_fields = ("name", "key", "text")
+    prepopulated_fields = {"key": ("name",)}  # noqa: RUF012
+    readonly_fields = ("preview",)
+    inlines = (TemplateCodeInline,)
+    fieldsets = (
+        (None, {"fields": ("name", "key", "purpose", "text", "preview")}),
+        (_("Without text"), {"fields": ("variables",), "classes": ("collapse",)}),
+    )
+
+    class Media:
+        css = {"all": ("sms_services/preview.css",)}  # noqa: RUF012
+        js = ("sms_services/preview.js",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("codes")
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return {} if obj else super().get_prepopulated_fields(request, obj)
+
+    @admin.display(description=_("variables"))
+    def variable_list(self, template: SmsTemplate) -> str:
+        return ", ".join(template.variable_names)
+
+    @admin.display(description=_("codes"))
+    def code_list(self, template: SmsTemplate) -> str:
+        return ", ".join(code.code for code in template.codes.all())
+
+    @admin.display(description=_("preview"))
+    def preview(self, template: SmsTemplate) -> SafeString:
+        preview = Preview.of(template.text if template else "", {})
+        return render_to_string("admin/sms_services/smstemplate/preview.html", {"preview": preview})
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(require_POST(self.preview_view))
+        return [path("preview/", view, name="sms_services_smstemplate_preview"), *super().get_urls()]
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """The preview of a wording that is being typed, as a piece of HTML. Stores nothing."""
+        if not (self.has_view_or_change_permission(request) or self.has_add_permission(request)):
+            raise PermissionDenied
+        values = {
+            name.removeprefix("sample_"): value for name, value in request.POST.items() if name.startswith("sample_")
+        }
+        preview = Preview.of(request.POST.get("text", ""), values)
+        return render(request, "admin/sms_services/smstemplate/preview_body.html", {"preview": preview})

@@ -1,0 +1,31 @@
+"""What an admin can do about a message that did not arrive."""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from .choices import MessageStatus
+from .delivery.delivering import SERVICE_INACTIVE
+from .delivery.reconciling import NO_RECORD
+from .delivery.sweeping import WORKER_LOST
+from .models import SmsMessage, SmsService
+
+_OUR_CODES: Mapping[str, str | Promise] = {
+    SERVICE_INACTIVE: _("The service was deactivated before the message left. Activate it, then send again."),
+    WORKER_LOST: _("The worker died while it was sending. The message may have gone out; it is not sent again."),
+    NO_RECORD: _("The provider has no record of this message: it was not sent. It is safe to send it again."),
+}
+
+
+def advice_for(message: SmsMessage) -> str | Promise:
+    """One line for an admin, from the provider's error table; empty where nothing is wrong."""
+    if not message.error_kind:
+        return ""
+    if message.provider_code in _OUR_CODES:
+        return _OUR_CODES[message.provider_code]
+    provider = SmsService.objects.get(pk=message.service_id).provider_class
+    advice = provider.advice_for(message.provider_code, message.error_kind)
+    if message.status == MessageStatus.UNKNOWN:
+        return _("It may have been sent, so it is not sent again by itself. %(advice)s") % {"advice": advice}
+    return advice

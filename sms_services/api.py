@@ -1,0 +1,213 @@
+"""The public functions of this app.
+
+``send_message`` tries now, ``queue_message`` leaves it to the workers; both take the same and check the same before
+anything is stored. What a provider says raises nothing: it is the message's status and error kind.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from datetime import timedelta
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from .choices import Purpose
+from .conf import get_settings
+from .delivery.delivering import deliver
+from .delivery.queueing import ring
+from .exceptions import (
+    InactiveService,
+    InvalidParams,
+    InvalidPhoneNumber,
+    NoRecipients,
+    OpenTransaction,
+    UnknownService,
+    UnknownTemplate,
+    UnusableTemplate,
+)
+from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode
+from .params import checked_params
+from .phone_numbers import mask, normalize
+from .providers import get_provider
+from .validators import TEMPLATE_CODE
+
+__all__ = ["queue_message", "send_message"]
+
+
+def send_message(
+    service: SmsService | str,
+    phone_numbers: str | Iterable[str],
+    template: SmsTemplate | str,
+    params: Mapping[str, str] | None = None,
+    *,
+    purpose: str | None = None,
+) -> list[SmsMessage]:
+    """Send a text to one or many numbers, now.
+
+    What certainly did not go out and may work later, and what the service's rate limit does not allow now, is
+    ``queued`` on return and left to the workers.
+
+    Args:
+        service: an ``SmsService`` or its key. Its row is read anew.
+        phone_numbers: one or many, in any notation; a number that comes twice gets one text.
+        template: an ``SmsTemplate`` (saved or not), its key, or, for a service that sends by code, a code that
+            a template has for it; a code that none has needs ``purpose``.
+        params: the template's variables, exactly, as strings.
+        purpose: a ``Purpose``; only with a bare template code.
+
+    Returns:
+        one message per number, in their order, with the outcome of this try.
+
+    Raises:
+        NoRecipients, InvalidPhoneNumber, UnknownService, InactiveService, UnknownTemplate, UnusableTemplate,
+        InvalidParams: wrong use; nothing was stored or sent.
+        OpenTransaction: a transaction is open, whose rollback would forget a text that went out.
+        MissingSDK, EncryptionKeyError: the service cannot send at all; nothing was stored.
+    """
+    _refuse_open_transaction()
+    service, messages = _composed(service, phone_numbers, template, params, purpose)
+    get_provider(service)
+    with transaction.atomic(using=_database()):
+        _insert(messages)
+    deliver(service, messages)
+    return messages
+
+
+def queue_message(
+    service: SmsService | str,
+    phone_numbers: str | Iterable[str],
+    template: SmsTemplate | str,
+    params: Mapping[str, str] | None = None,
+    *,
+    purpose: str | None = None,
+) -> list[SmsMessage]:
+    """Have the workers send a text to one or many numbers, once the caller's transaction is committed.
+
+    Takes and raises the same as ``send_message``, ``OpenTransaction`` excepted. If the transaction is rolled
+    back, nothing is sent. If the broker is down, the sweep rings the workers later.
+    """
+    service, messages = _composed(service, phone_numbers, template, params, purpose)
+    with transaction.atomic(using=_database()):
+        _insert(messages)
+        ids = [message.pk for message in messages]
+        transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=_database())
+    return messages
+
+
+def _database() -> str:
+    return router.db_for_write(SmsMessage)
+
+
+def _refuse_open_transaction() -> None:
+    try:
+        with transaction.atomic(using=_database(), durable=True):
+            return
+    except RuntimeError:
+        pass
+    raise OpenTransaction(
+        "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
+        "forgotten. Use queue_message(), which sends after the commit."
+    )
+
+
+def _composed(
+    service: SmsService | str,
+    phone_numbers: str | Iterable[str],
+    template: SmsTemplate | str,
+    params: Mapping[str, str] | None,
+    purpose: str | None,
+) -> tuple[SmsService, list[SmsMessage]]:
+    """Check everything and build the messages, unsaved."""
+    service = _current_service(service)
+    numbers = _distinct_numbers(phone_numbers)
+    values = checked_params(params)
+    template, code = _template_and_code(service, template, purpose)
+    if template.pk or template.text:
+        template.check_params(values)
+    messages = [_message(service, number, template, code, values) for number in numbers]
+    _check_for_provider(service, messages)
+    return service, messages
+
+
+def _current_service(service: SmsService | str) -> SmsService:
+    """The service's row as it is now: what another process saved counts from the next send on."""
+    lookup = {"pk": service.pk} if isinstance(service, SmsService) else {"key": service}
+    current = SmsService.objects.filter(**lookup).first()
+    if current is None:
+        known = ", ".join(SmsService.objects.non_polymorphic().values_list("key", flat=True)[:10]) or "none yet"
+        raise UnknownService(f"There is no SMS service {lookup!r}. Known keys: {known}.")
+    if not current.is_active:
+        raise InactiveService(f"The SMS service “{current}” is deactivated. Activate it in admin, or use another.")
+    return current
+
+
+def _distinct_numbers(phone_numbers: str | Iterable[str]) -> list[str]:
+    raw = [phone_numbers] if isinstance(phone_numbers, str) else list(phone_numbers)
+    if not raw:
+        raise NoRecipients("No phone number was given.")
+    numbers: dict[str, None] = {}
+    for position, number in enumerate(raw, start=1):
+        try:
+            numbers[normalize(number)] = None
+        except InvalidPhoneNumber as error:
+            raise InvalidPhoneNumber(f"Phone number {position} of {len(raw)}: {error}") from None
+    return list(numbers)
+
+
+def _template_and_code(
+    service: SmsService, template: SmsTemplate | str, purpose: str | None
+) -> tuple[SmsTemplate, str]:
+    if isinstance(template, SmsTemplate):
+        return template, template.code_for(service)
+    if not isinstance(template, str):
+        raise UnknownTemplate(f"A template is an SmsTemplate, its key or a code, not {type(template).__name__}.")
+    if TEMPLATE_CODE.fullmatch(template):
+        return _by_code(service, template, purpose)
+    found = SmsTemplate.objects.filter(key=template).first()
+    if found is None:
+        raise UnknownTemplate(f"There is no SMS template with the key {template!r}.")
+    return found, found.code_for(service)
+
+
+def _by_code(service: SmsService, code: str, purpose: str | None) -> tuple[SmsTemplate, str]:
+    if not service.sends_by_code:
+        raise UnusableTemplate(f"“{service}” sends texts, not template codes. Give a template's key instead of {code}.")
+    registered = TemplateCode.objects.filter(service_id=service.pk, code=code).select_related("template").first()
+    if registered is not None:
+        return registered.template, code
+    if purpose not in Purpose.values:
+        raise UnknownTemplate(
+            f"No template has the code {code} for “{service}”. Add it to one, or say what the text is for: "
+            f"purpose= one of {', '.join(Purpose.values)}."
+        )
+    return SmsTemplate(purpose=purpose), code
+
+
+def _message(
+    service: SmsService, number: str, template: SmsTemplate, code: str, params: Mapping[str, str]
+) -> SmsMessage:
+    message = SmsMessage(
+        service_id=service.pk,
+        template_id=template.pk,
+        purpose=template.purpose,
+        phone_number=number,
+        text=template.text,
+        template_code=code,
+        sweep_at=timezone.now() + timedelta(seconds=get_settings().REQUEUE_AFTER),
+    )
+    message.set_params(params)
+    return message
+
+
+def _check_for_provider(service: SmsService, messages: Sequence[SmsMessage]) -> None:
+    provider = service.build_provider()
+    for message in messages:
+        if problem := provider.problem_with(message.outgoing()):
+            raise InvalidParams(f"{mask(message.phone_number)}: {problem}")
+
+
+def _insert(messages: Sequence[SmsMessage]) -> None:
+    if len(messages) == 1:
+        messages[0].save(force_insert=True)
+    else:
+        SmsMessage.objects.bulk_create(messages, batch_size=1000)

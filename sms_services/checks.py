@@ -1,0 +1,114 @@
+"""System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from celery import current_app
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
+
+from .conf import get_settings
+from .encryption import Secret, check_keys
+from .exceptions import EncryptionKeyError
+
+TAG = "sms_services"
+
+
+@register(TAG)
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """``SMS_SERVICES`` is spelled right and its keys are usable."""
+    try:
+        get_settings()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="See the table of settings in the README.", id="sms_services.E001")]
+    try:
+        check_keys()
+    except EncryptionKeyError as error:
+        return [Error(str(error), hint="Secrets of services are encrypted at rest.", id="sms_services.E002")]
+    return []
+
+
+@register(TAG)
+def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """One-time codes have a queue of their own, and the sweep is scheduled."""
+    try:
+        settings = get_settings()
+    except ImproperlyConfigured:
+        return []
+    found: list[CheckMessage] = []
+    default = current_app.conf.task_default_queue
+    if (settings.OTP_QUEUE or default) == (settings.QUEUE or default):
+        found.append(
+            Warning(
+                "One-time codes share a queue with all other texts, so a code may wait behind a large sending.",
+                hint="Set SMS_SERVICES['OTP_QUEUE'] and start a worker for that queue alone.",
+                id="sms_services.W001",
+            )
+        )
+    scheduled = {entry.get("task") for entry in (current_app.conf.beat_schedule or {}).values()}
+    if "sms_services.sweep" not in scheduled and not apps.is_installed("django_celery_beat"):
+        found.append(
+            Warning(
+                "The sweep is not scheduled: what a broker loses or a dead worker leaves is never looked after.",
+                hint="Add the task 'sms_services.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds.",
+                id="sms_services.W002",
+            )
+        )
+    return found
+
+
+@register(TAG, Tags.database)
+def check_stored_secrets(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Every stored secret can be decrypted with the configured keys."""
+    from .models import SmsService
+
+    return [
+        Error(
+            f"The secret of the SMS service “{service}” cannot be decrypted with any of the configured keys.",
+            hint="Put the key that encrypted it back into SMS_SERVICES['ENCRYPTION_KEYS'], or enter the secret anew.",
+            id="sms_services.E003",
+        )
+        for service in _stored(SmsService, databases)
+        if service.secret_field and not _opens(getattr(service, service.secret_field))
+    ]
+
+
+@register(TAG, Tags.database)
+def check_sandbox(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """No sandbox is active where people expect texts."""
+    from .models import SandboxSms
+
+    if django_settings.DEBUG:
+        return []
+    return [
+        Warning(
+            f"The sandbox service “{service}” is active outside DEBUG: its texts reach nobody, and staff can read them.",
+            hint="Deactivate it in admin, or use it on development systems only.",
+            id="sms_services.W003",
+        )
+        for service in _stored(SandboxSms, databases)
+        if service.is_active
+    ]
+
+
+def _stored(model: Any, databases: Sequence[str] | None) -> Iterator[Any]:
+    """The rows of a model, or nothing where its table does not exist yet."""
+    for alias in databases or ():
+        try:
+            tables = connections[alias].introspection.table_names()
+            if model._meta.db_table in tables:
+                yield from model.objects.using(alias)
+        except DatabaseError:
+            continue
+
+
+def _opens(secret: Secret | str) -> bool:
+    try:
+        if isinstance(secret, Secret):
+            secret.reveal()
+    except EncryptionKeyError:
+        return False
+    return True

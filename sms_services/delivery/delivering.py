@@ -1,0 +1,93 @@
+"""The one path by which every text leaves: claim, call the provider, write the outcome; then the next batch."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
+from ..conf import get_settings
+from ..logs import log
+from ..models import SmsMessage, SmsService
+from ..providers import get_provider
+from ..providers.base import OutgoingMessage, Provider, Result
+from .pacing import Pace
+from .queueing import put_to_broker
+from .settling import settle
+
+SERVICE_INACTIVE = "service_inactive"
+
+
+def deliver(service: SmsService, messages: Sequence[SmsMessage]) -> None:
+    """Try queued messages of one service and purpose now, and put to the broker what has to wait.
+
+    The instances get the outcomes. Messages that somebody else has taken are left to whoever took them.
+
+    Raises:
+        MissingSDK, EncryptionKeyError: nothing was tried; all messages are still queued.
+    """
+    if not messages:
+        return
+    if not service.is_active:
+        _refuse(service, messages, SERVICE_INACTIVE)
+        return
+    provider = get_provider(service)
+    pace = Pace.of(service)
+    purpose = messages[0].purpose
+    outgoing = [message.outgoing() for message in messages]
+    rest = list(range(len(messages)))
+    for indexes in provider.batches(outgoing, pace.batch_limit):
+        wait = pace.take(len(indexes), first_in_line=purpose == Purpose.OTP)
+        if wait:
+            put_to_broker([messages[index].pk for index in rest], purpose, after=wait)
+            return
+        taken = set(indexes)
+        rest = [index for index in rest if index not in taken]
+        _deliver_batch(service, provider, [(messages[index], outgoing[index]) for index in indexes])
+
+
+def _deliver_batch(
+    service: SmsService, provider: Provider, batch: Sequence[tuple[SmsMessage, OutgoingMessage]]
+) -> None:
+    claim = uuid.uuid4().hex
+    mine = _claim([message for message, _ in batch], claim)
+    if not mine:
+        return
+    outgoing = [out for message, out in batch if message.pk in mine]
+    messages = [message for message, _ in batch if message.pk in mine]
+    results = provider.send(outgoing, claim)
+    settled = settle(service, claim, messages, results, can_look_up=provider.can_look_up)
+    put_to_broker(settled.again, messages[0].purpose, after=settled.pause)
+
+
+def _claim(messages: Sequence[SmsMessage], claim: str) -> set[int]:
+    """Take the messages that are still to be had; returns their ids, and updates their instances."""
+    now = timezone.now()
+    until = now + timedelta(seconds=get_settings().SENDING_TIMEOUT)
+    ids = [message.pk for message in messages]
+    count = SmsMessage.objects.filter(pk__in=ids).claim(claim, now, until)
+    mine = set(ids) if count == len(ids) else set(SmsMessage.objects.claimed(claim).values_list("pk", flat=True))
+    for message in messages:
+        if message.pk in mine:
+            _mark_claimed(message, claim, now)
+    return mine
+
+
+def _mark_claimed(message: SmsMessage, claim: str, now: datetime) -> None:
+    message.status = MessageStatus.SENDING
+    message.claim = claim
+    message.claimed_at = now
+    message.tries += 1
+
+
+def _refuse(service: SmsService, messages: Sequence[SmsMessage], code: str) -> None:
+    """Fail messages that cannot be tried at all, on the same path as all others."""
+    claim = uuid.uuid4().hex
+    mine = _claim(messages, claim)
+    refused = [message for message in messages if message.pk in mine]
+    if refused:
+        results = [Result(Outcome.REFUSED, ErrorKind.CREDENTIALS, code)] * len(refused)
+        settle(service, claim, refused, results, can_look_up=False)
+        log(logging.WARNING, "sms.refused", service=service.key, messages=len(refused), code=code)

@@ -1,0 +1,79 @@
+"""Ringing the workers: the database is the outbox, the broker only a bell.
+
+Tasks carry ids, never content. If the bell cannot be rung, the rows say so and the sweep rings later.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from celery import current_app
+from django.utils import timezone
+
+from ..choices import MessageStatus, Purpose
+from ..conf import get_settings
+from ..logs import log
+from ..models import SmsMessage, SmsService
+from .pacing import Pace
+
+Item = TypeVar("Item")
+
+#: Messages of one task.
+TASK_SIZE = 500
+#: Who has to wait longer than this waits in the database, for the sweep, instead of in a worker's memory.
+LONGEST_COUNTDOWN = 15.0
+#: A task of a service with a rate limit holds this many seconds' worth of messages.
+TASK_SECONDS = 5
+
+
+def ring(service: SmsService, message_ids: Sequence[int], purpose: str) -> None:
+    """Have the workers deliver queued messages of one service and purpose, each in its turn of the rate limit.
+
+    Never raises for a broker that is down; the sweep rings again.
+    """
+    pace = Pace.of(service)
+    codes = purpose == Purpose.OTP
+    size = min(TASK_SIZE, pace.max_per_second * TASK_SECONDS) if pace.max_per_second else TASK_SIZE
+    for ids in chunks(message_ids, size):
+        put_to_broker(ids, purpose, after=0.0 if codes else pace.join_line(len(ids)))
+
+
+def put_to_broker(message_ids: Sequence[int], purpose: str, *, after: float = 0.0) -> None:
+    """One delivery task for these messages, after some seconds; a long wait is left to the sweep."""
+    from ..tasks import deliver_messages
+
+    if not message_ids:
+        return
+    if after > LONGEST_COUNTDOWN or (after and current_app.conf.task_always_eager):
+        leave_to_sweep(message_ids, after)
+        return
+    try:
+        deliver_messages.apply_async(
+            args=[list(message_ids)],
+            countdown=after or None,
+            queue=queue_for(purpose),
+            retry=False,
+            ignore_result=True,
+        )
+    except Exception as error:  # whatever a broker's client raises: the rows are safe, the sweep rings again
+        log(logging.WARNING, "sms.broker_unreachable", messages=len(message_ids), error=type(error).__name__)
+        leave_to_sweep(message_ids, after)
+
+
+def queue_for(purpose: str) -> str | None:
+    """The Celery queue of a purpose; ``None`` is the project's default queue."""
+    settings = get_settings()
+    return (settings.OTP_QUEUE if purpose == Purpose.OTP else settings.QUEUE) or None
+
+
+def leave_to_sweep(message_ids: Sequence[int], after: float = 0.0) -> None:
+    """The sweep rings for these messages once the seconds have passed."""
+    at = timezone.now() + timedelta(seconds=after)
+    SmsMessage.objects.filter(pk__in=message_ids, status=MessageStatus.QUEUED).update(sweep_at=at)
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Cut a sequence into pieces of at most this size."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

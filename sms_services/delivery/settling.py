@@ -1,0 +1,158 @@
+"""Writing the outcomes of one claim: statuses in one UPDATE, failed tries in one INSERT, signals after the commit."""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from ..choices import MessageStatus, Outcome
+from ..conf import get_settings
+from ..logs import log
+from ..models import SmsAttempt, SmsMessage, SmsService
+from ..phone_numbers import mask
+from ..providers.base import Result
+from ..signals import message_failed, message_sent
+from .bulk_update import update_rows
+
+_FIELDS = (
+    "status",
+    "error_kind",
+    "provider_code",
+    "provider_detail",
+    "provider_request_id",
+    "provider_message_id",
+    "segments",
+    "sensitive_params",
+    "due_at",
+    "sent_at",
+    "sweep_at",
+)
+_STATUS = {
+    Outcome.ACCEPTED: MessageStatus.SENT,
+    Outcome.REFUSED: MessageStatus.FAILED,
+    Outcome.UNCERTAIN: MessageStatus.UNKNOWN,
+}
+_LEVELS = {MessageStatus.FAILED: logging.WARNING, MessageStatus.UNKNOWN: logging.WARNING}
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is left to do after a claim: the messages to try again, and the seconds before."""
+
+    again: list[int]
+    pause: float
+
+
+def settle(
+    service: SmsService, claim: str, messages: Sequence[SmsMessage], results: Sequence[Result], *, can_look_up: bool
+) -> Settled:
+    """Write what became of the messages of a claim, into the instances and into the database.
+
+    A message that the sweep has meanwhile called ``unknown`` still gets its outcome; the late worker knows best.
+    """
+    now = timezone.now()
+    for message, result in zip(messages, results, strict=True):
+        _apply(message, result, now, can_look_up)
+    using = messages[0]._state.db or "default"
+    with transaction.atomic(using=using):
+        _write(messages, claim, using)
+        SmsAttempt.objects.using(using).bulk_create(
+            _attempt(service, message, result, now)
+            for message, result in zip(messages, results, strict=True)
+            if result.outcome != Outcome.ACCEPTED
+        )
+    announce(service, messages)
+    again = [message for message in messages if message.status == MessageStatus.QUEUED]
+    pause = max(((message.due_at - now).total_seconds() for message in again if message.due_at), default=0.0)
+    return Settled([message.pk for message in again], pause)
+
+
+def announce(service: SmsService, messages: Sequence[SmsMessage]) -> None:
+    """Log lines and signals for messages that have just got a status. Call it after the commit."""
+    for message in messages:
+        log(
+            _LEVELS.get(MessageStatus(message.status), logging.INFO),
+            f"sms.{message.status}",
+            message=message.pk,
+            service=service.key,
+            number=mask(message.phone_number),
+            purpose=message.purpose,
+            tries=message.tries,
+            kind=message.error_kind,
+            code=message.provider_code,
+        )
+        if message.status == MessageStatus.SENT and message_sent.has_listeners(SmsMessage):
+            message_sent.send_robust(SmsMessage, message=message)
+        elif message.status == MessageStatus.FAILED and message_failed.has_listeners(SmsMessage):
+            message_failed.send_robust(SmsMessage, message=message)
+
+
+def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool) -> None:
+    settings = get_settings()
+    message.error_kind = result.error_kind or ""
+    message.provider_code = result.code
+    message.provider_detail = result.detail
+    message.provider_request_id = result.request_id[:64]
+    if result.outcome == Outcome.NOT_SENT and message.tries < settings.MAX_TRIES:
+        pause = _pause(message.tries, result.retry_after)
+        message.status = MessageStatus.QUEUED
+        message.due_at = now + pause
+        message.sweep_at = message.due_at + timedelta(seconds=settings.REQUEUE_AFTER)
+        return
+    message.status = _STATUS.get(result.outcome, MessageStatus.FAILED)
+    message.sensitive_params = ""
+    message.sweep_at = None
+    if message.status == MessageStatus.SENT:
+        message.sent_at = now
+        message.provider_message_id = result.message_id
+        message.segments = result.segments
+    elif message.status == MessageStatus.UNKNOWN and can_look_up and settings.RECONCILE_DELAYS:
+        message.sweep_at = now + timedelta(seconds=settings.RECONCILE_DELAYS[0])
+
+
+def _pause(tries: int, retry_after: float | None) -> timedelta:
+    """Exponential backoff with full jitter, and never less than the provider asked for."""
+    longest = get_settings().RETRY_DELAY * 2 ** (tries - 1)
+    return timedelta(seconds=(retry_after or 0.0) + random.uniform(0.1, max(longest, 0.1)))
+
+
+def _write(messages: Sequence[SmsMessage], claim: str, using: str) -> None:
+    changed = update_rows(SmsMessage, _FIELDS, _rows(messages), using=using, claim=claim, status=MessageStatus.SENDING)
+    if changed < len(messages):
+        _write_late(messages, claim, using)
+
+
+def _write_late(messages: Sequence[SmsMessage], claim: str, using: str) -> None:
+    """The sweep took this worker for dead. What it called ``unknown`` is known after all."""
+    in_doubt = SmsMessage.objects.using(using).filter(claim=claim, status=MessageStatus.UNKNOWN)
+    late_ids = set(in_doubt.values_list("pk", flat=True))
+    late = [message for message in messages if message.pk in late_ids and message.status != MessageStatus.UNKNOWN]
+    for message in late:
+        if message.status == MessageStatus.QUEUED:  # what was once in doubt is never tried again
+            message.status = MessageStatus.FAILED
+            message.sensitive_params = ""
+            message.sweep_at = None
+    update_rows(SmsMessage, _FIELDS, _rows(late), using=using, claim=claim, status=MessageStatus.UNKNOWN)
+
+
+def _rows(messages: Sequence[SmsMessage]) -> list[tuple[Any, ...]]:
+    return [(message.pk, *(getattr(message, name) for name in _FIELDS)) for message in messages]
+
+
+def _attempt(service: SmsService, message: SmsMessage, result: Result, now: datetime) -> SmsAttempt:
+    return SmsAttempt(
+        message=message,
+        service=service,
+        outcome=result.outcome,
+        error_kind=result.error_kind or "",
+        provider_code=result.code,
+        provider_detail=result.detail,
+        provider_request_id=result.request_id[:64],
+        started_at=message.claimed_at or now,
+        finished_at=now,
+    )

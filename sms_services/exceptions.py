@@ -1,0 +1,49 @@
+"""What this app raises. Every message says what to do; none holds a full phone number, text or secret."""
+
+
+class SmsError(Exception):
+    """Base of everything that this app raises on wrong use or wrong configuration."""
+
+
+class NoRecipients(SmsError):
+    """No phone number was given."""
+
+
+class InvalidPhoneNumber(SmsError):
+    """A phone number cannot be read, or is no number that can receive texts."""
+
+
+class UnknownService(SmsError):
+    """No SMS service has this key."""
+
+
+class InactiveService(SmsError):
+    """The SMS service is deactivated."""
+
+
+class UnknownTemplate(SmsError):
+    """No template has this key or code."""
+
+
+class UnusableTemplate(SmsError):
+    """The template lacks what this service needs: its code, or a text."""
+
+
+class InvalidParams(SmsError):
+    """A variable is missing, unknown, of the wrong type, or too long."""
+
+
+class OpenTransaction(SmsError):
+    """``send_message`` was called inside a transaction, whose rollback would forget a sent text."""
+
+
+class EncryptionKeyError(SmsError):
+    """The encryption keys are missing, malformed, or not the ones that a stored secret needs."""
+
+
+class MissingSDK(SmsError):
+    """The provider's SDK is not installed; the message names the extra that installs it."""
+
+
+class LookUpFailed(SmsError):
+    """The provider could not be asked what became of a message."""

@@ -1,0 +1,19 @@
+from .messages import SmsAttempt, SmsMessage
+from .pacing import ServicePace
+from .sandbox import SandboxMessage
+from .services import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsService, TwilioSms
+from .templates import SmsTemplate, TemplateCode
+
+__all__ = [
+    "AlibabaCloudSms",
+    "AwsSnsSms",
+    "SandboxMessage",
+    "SandboxSms",
+    "ServicePace",
+    "SmsAttempt",
+    "SmsMessage",
+    "SmsService",
+    "SmsTemplate",
+    "TemplateCode",
+    "TwilioSms",
+]

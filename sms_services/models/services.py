@@ -1,0 +1,219 @@
+"""SMS services: accounts at providers, each kind a model of its own with that provider's fields."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinLengthValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from polymorphic.models import PolymorphicModel
+
+from ..conf import get_settings
+from ..fields import EncryptedTextField
+from ..providers.alibaba_cloud import AlibabaCloudConfiguration, AlibabaCloudProvider
+from ..providers.aws_sns import AwsSnsConfiguration, AwsSnsProvider
+from ..providers.base import Provider
+from ..providers.sandbox import SandboxProvider
+from ..providers.twilio import TwilioConfiguration, TwilioProvider
+from ..validators import validate_access_key, validate_account_sid, validate_region, validate_sender
+
+if TYPE_CHECKING:
+    from .messages import SmsMessage
+    from .templates import SmsTemplate
+
+
+class SmsService(PolymorphicModel):
+    """One configured account at a provider: what an admin edits, and what texts leave through.
+
+    A kind names its ``provider_class``, the field of its account id (``account_field``) and that of its secret
+    (``secret_field``), and builds the provider's configuration.
+    """
+
+    key = models.SlugField(
+        _("key"), max_length=50, unique=True, help_text=_("The name that code and commands use for this service.")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text=_("An inactive service refuses to send. Nothing is deleted.")
+    )
+    max_per_second = models.PositiveIntegerField(
+        _("messages per second"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100_000)],
+        help_text=_("The most messages that may leave in a second, over all processes and hosts. Empty: unlimited."),
+    )
+
+    provider_class: ClassVar[type[Provider]]
+    account_field: ClassVar[str] = ""
+    secret_field: ClassVar[str] = ""
+
+    class Meta:
+        verbose_name = _("SMS service")
+        verbose_name_plural = _("SMS services")
+        ordering = ("name", "pk")
+        permissions = [
+            ("verify_smsservice", _("Can verify the credentials of SMS services")),
+            ("send_test_smsservice", _("Can send test texts through SMS services")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def sends_by_code(self) -> bool:
+        """Whether texts leave as a template code with variables instead of as text."""
+        return self.provider_class.sends_by_code
+
+    def provider_configuration(self) -> Any:
+        """Everything that the provider is built from; it is built anew when this changes."""
+        raise TypeError(f"{type(self).__name__} is no kind of SMS service that can send.")
+
+    def build_provider(self) -> Provider:
+        """A provider of this configuration, not connected. For sending, ``providers.get_provider`` keeps one."""
+        return self.provider_class(self.provider_configuration())  # type: ignore[call-arg]
+
+    def send_message(
+        self, phone_numbers: str | Sequence[str], template: "SmsTemplate | str", params: Mapping[str, str] | None = None
+    ) -> "list[SmsMessage]":
+        """Send a text now, through this service. See ``sms_services.api.send_message``."""
+        from ..api import send_message
+
+        return send_message(self, phone_numbers, template, params)
+
+    def _connection_settings(self) -> dict[str, Any]:
+        settings = get_settings()
+        return {
+            "endpoint_url": settings.ENDPOINT_URLS.get(self.provider_class.name, ""),
+            "connect_timeout": settings.CONNECT_TIMEOUT,
+            "read_timeout": settings.READ_TIMEOUT,
+        }
+
+
+class AlibabaCloudSms(SmsService):
+    """An Alibaba Cloud SMS account. It sends template codes that were registered on the platform."""
+
+    access_key = models.CharField(
+        _("access key"),
+        max_length=128,
+        validators=[validate_access_key],
+        help_text=_("RAM console › Users › AccessKey: the AccessKey ID. The user needs AliyunDysmsFullAccess."),
+    )
+    access_secret = EncryptedTextField(
+        _("access secret"), help_text=_("Shown once by the RAM console, when the AccessKey is created.")
+    )
+    verify_sign = models.CharField(
+        _("signature"),
+        max_length=30,
+        validators=[MinLengthValidator(2), MaxLengthValidator(12)],
+        help_text=_("SMS console › Signatures: the name of an approved signature, 2 to 12 characters, without 【】."),
+    )
+
+    provider_class = AlibabaCloudProvider
+    account_field = "access_key"
+    secret_field = "access_secret"
+
+    class Meta:
+        verbose_name = _("Alibaba Cloud SMS")
+        verbose_name_plural = _("Alibaba Cloud SMS")
+
+    def provider_configuration(self) -> AlibabaCloudConfiguration:
+        return AlibabaCloudConfiguration(
+            access_key=self.access_key,
+            access_secret=self.access_secret,
+            verify_sign=self.verify_sign,
+            **self._connection_settings(),
+        )
+
+
+class AwsSnsSms(SmsService):
+    """An AWS account that publishes texts through SNS."""
+
+    access_key = models.CharField(
+        _("access key"),
+        max_length=128,
+        validators=[validate_access_key],
+        help_text=_("IAM console › Users › Security credentials: the access key ID. The user needs sns:Publish."),
+    )
+    secret_key = EncryptedTextField(
+        _("secret key"), help_text=_("Shown once by the IAM console, when the access key is created.")
+    )
+    region = models.CharField(
+        _("region"),
+        max_length=30,
+        validators=[validate_region],
+        help_text=_("At the top right of the AWS console; SMS must be set up in this region (SNS › Mobile)."),
+    )
+
+    provider_class = AwsSnsProvider
+    account_field = "access_key"
+    secret_field = "secret_key"
+
+    class Meta:
+        verbose_name = _("AWS SNS SMS")
+        verbose_name_plural = _("AWS SNS SMS")
+
+    def provider_configuration(self) -> AwsSnsConfiguration:
+        return AwsSnsConfiguration(
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            region=self.region,
+            threads=get_settings().THREADS,
+            **self._connection_settings(),
+        )
+
+
+class TwilioSms(SmsService):
+    """A Twilio account."""
+
+    account_sid = models.CharField(
+        _("account SID"),
+        max_length=34,
+        validators=[validate_account_sid],
+        help_text=_("Twilio console › Account info: “AC” and 32 digits."),
+    )
+    auth_token = EncryptedTextField(_("auth token"), help_text=_("Twilio console › Account info, below the SID."))
+    from_number = models.CharField(
+        _("from number"),
+        max_length=34,
+        validators=[validate_sender],
+        help_text=_(
+            "Twilio console › Phone numbers › Active numbers, in E.164 (+12065550100); or an alphanumeric sender ID; "
+            "or a messaging service's SID (MG…)."
+        ),
+    )
+
+    provider_class = TwilioProvider
+    account_field = "account_sid"
+    secret_field = "auth_token"
+
+    class Meta:
+        verbose_name = _("Twilio SMS")
+        verbose_name_plural = _("Twilio SMS")
+
+    def provider_configuration(self) -> TwilioConfiguration:
+        return TwilioConfiguration(
+            account_sid=self.account_sid,
+            auth_token=self.auth_token,
+            from_number=self.from_number,
+            threads=get_settings().THREADS,
+            **self._connection_settings(),
+        )
+
+
+class SandboxSms(SmsService):
+    """A service for development and demonstrations: texts arrive in the sandbox inbox, and nowhere else."""
+
+    provider_class = SandboxProvider
+
+    class Meta:
+        verbose_name = _("Sandbox SMS")
+        verbose_name_plural = _("Sandbox SMS")
+
+    def provider_configuration(self) -> int:
+        return self.pk
+
+    def build_provider(self) -> Provider:
+        from .sandbox import SandboxMessage
+
+        return SandboxProvider(SandboxMessage.inbox_of(self.pk))

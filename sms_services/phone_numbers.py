@@ -1,0 +1,81 @@
+"""Phone numbers: any notation in, E.164 inside, masked wherever a person or a log sees them."""
+
+import re
+import unicodedata
+
+import phonenumbers
+
+from .conf import get_settings
+from .exceptions import InvalidPhoneNumber
+
+MAX_LENGTH = 40
+_ALLOWED = re.compile(r"\+?[0-9 ().\-/\u2010-\u2015]+", re.ASCII)
+
+
+def normalize(raw: str, *, region: str | None = None) -> str:
+    """Read a phone number in any usual notation and return it in E.164 (``+12065550100``).
+
+    Digits of any script count; letters, extensions and invisible characters are refused.
+
+    Args:
+        raw: the number as somebody wrote it.
+        region: ISO 3166 code of the country of numbers without a country code; default: the setting
+            ``DEFAULT_REGION``.
+
+    Raises:
+        InvalidPhoneNumber: it cannot be read, or is no valid number. The message does not repeat it.
+    """
+    if not isinstance(raw, str):
+        raise InvalidPhoneNumber(f"A phone number must be a string, not {type(raw).__name__}.")
+    if len(raw) > MAX_LENGTH:
+        raise InvalidPhoneNumber("This is too long for a phone number.")
+    folded = _fold_digits(raw.strip())
+    if not _ALLOWED.fullmatch(folded):
+        raise InvalidPhoneNumber(
+            "A phone number has only digits, spaces, dashes and brackets, and may begin with a plus."
+        )
+    region = get_settings().DEFAULT_REGION if region is None else region
+    try:
+        number = phonenumbers.parse(folded, region or None)
+    except phonenumbers.NumberParseException:
+        number = None
+    if number is None or not phonenumbers.is_valid_number(number):
+        hint = "" if folded.startswith("+") else " Write it with plus and country code, as in +1 206 555 0100."
+        raise InvalidPhoneNumber(f"This is not a valid phone number.{hint}")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def mask(phone_number: str) -> str:
+    """Show a number's country, first three and last four digits: ``+86 138****8000``.
+
+    Whatever is no readable number becomes ``****``.
+    """
+    try:
+        number = phonenumbers.parse(phone_number, None)
+    except phonenumbers.NumberParseException:
+        return "****"
+    national = phonenumbers.national_significant_number(number)
+    if len(national) < 9:
+        return f"+{number.country_code} ****{national[-2:]}"
+    return f"+{number.country_code} {national[:3]}****{national[-4:]}"
+
+
+def country_code(phone_number: str) -> int:
+    """The country calling code of an E.164 number."""
+    return phonenumbers.parse(phone_number, None).country_code or 0
+
+
+def is_mainland_china(phone_number: str) -> bool:
+    """Whether an E.164 number belongs to mainland China (+86; Hong Kong, Macau and Taiwan have their own)."""
+    return phone_number.startswith("+86")
+
+
+def _fold_digits(text: str) -> str:
+    """Full-width signs to plain ones, digits of every script to 0-9, odd spaces to a space."""
+    return "".join(_fold(character) for character in unicodedata.normalize("NFKC", text))
+
+
+def _fold(character: str) -> str:
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    return " " if unicodedata.category(character) == "Zs" else character

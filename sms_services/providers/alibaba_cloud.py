@@ -1,0 +1,601 @@
+"""Alibaba Cloud SMS (Dysmsapi 2017-05-25): template codes with variables, in batches.
+
+One request carries up to 500 numbers with equal variables (SendSms) or up to 100 with their own (SendBatchSms).
+A request is taken as a whole or refused as a whole, and is not idempotent.
+
+Not checked here, as the vendor's rules for it differ by account: the signature's length (2 to 12 characters on the
+mainland) and how many variables a template for one-time codes may have (one; some ready-made templates have two).
+"""
+
+import json
+import logging
+import os
+import re
+import ssl
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
+from ..conf import get_settings
+from ..encryption import Secret
+from ..exceptions import LookUpFailed
+from ..phone_numbers import is_mainland_china
+from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
+from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
+from .base import OutgoingMessage, Provider, Record, Result, Verification
+from .pool import map_in_pool
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+DEFAULT_ENDPOINT_URL = "https://dysmsapi.aliyuncs.com"
+#: The vendor takes 1,000. Half of it keeps the URL, which carries the numbers, within 8 KB, and halves what a
+#: killed worker leaves in doubt.
+SEND_SMS_SIZE = 500
+#: The vendor's limit (SendBatchSms).
+SEND_BATCH_SMS_SIZE = 100
+#: Rows per page, the vendor's limit (QuerySendDetails, QuerySmsSignList), and how many pages are read at most.
+PAGE_SIZE = 50
+MAX_PAGES = 20
+#: Days begin and end, and times are written, in this zone.
+CHINA_TIME = timezone(timedelta(hours=8))
+#: QuerySendDetails knows no older messages.
+RECORDS_KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class AlibabaCloudConfiguration:
+    """One account and one of its signatures. ``endpoint_url`` replaces the vendor's own; timeouts are seconds."""
+
+    access_key: str
+    access_secret: Secret
+    verify_sign: str
+    endpoint_url: str = ""
+    connect_timeout: float = 3.0
+    read_timeout: float = 8.0
+
+
+class AlibabaCloudProvider(Provider):
+    name = "alibaba_cloud"
+    extra = "alibaba-cloud"
+    sends_by_code = True
+    can_look_up = True
+    errors = ERRORS
+    #: Signature included (Alibaba Cloud SMS, "SMS sending rules").
+    max_characters = 500
+
+    def __init__(self, configuration: AlibabaCloudConfiguration) -> None:
+        self.configuration = configuration
+
+    def connect(self) -> Any:
+        from alibabacloud_dysmsapi20170525.client import Client
+        from alibabacloud_tea_openapi.utils_models import Config
+
+        _remove_import_handlers()
+        configuration = self.configuration
+        return Client(
+            Config(
+                access_key_id=configuration.access_key,
+                access_key_secret=configuration.access_secret.reveal(),
+                endpoint=urlsplit(self._endpoint_url).netloc,
+                protocol=urlsplit(self._endpoint_url).scheme,
+                # Milliseconds. Without ``retry_options`` the SDK tries once.
+                connect_timeout=round(configuration.connect_timeout * 1000),
+                read_timeout=round(configuration.read_timeout * 1000),
+                max_idle_conns=_connections(),
+            )
+        )
+
+    # Sending
+
+    def batches(self, messages: Sequence[OutgoingMessage], limit: int | None = None) -> Iterator[list[int]]:
+        """Cut into groups of one template and region, either with equal variables (up to 500) or not (up to 100).
+
+        Variables that 100 messages or more have in common are sent in groups of their own, the others together:
+        never more requests than either way alone. A number's second message comes in a later group.
+        """
+        many = min(SEND_SMS_SIZE, limit or SEND_SMS_SIZE)
+        few = min(SEND_BATCH_SMS_SIZE, limit or SEND_BATCH_SMS_SIZE)
+        for indexes in _grouped(range(len(messages)), lambda index: _template_and_region(messages[index])):
+            shared = _grouped(indexes, lambda index: tuple(sorted(messages[index].params.items())))
+            if len(shared) == 1:
+                large, others = shared, []
+            else:
+                large = [group for group in shared if len(group) >= few]
+                others = sorted(index for group in shared if len(group) < few for index in group)
+            for group in large:
+                yield from _cut(group, messages, many)
+            yield from _cut(others, messages, few)
+
+    def send(self, messages: Sequence[OutgoingMessage], reference: str) -> list[Result]:
+        """Send one group, and find the messages for whose sake the vendor refuses it.
+
+        A refusal that may be one message's fault cuts the group in halves, and those again, side by side, until the
+        faulty ones stand alone. Only what was certainly refused is sent again. A refusal that would meet the rest
+        too (credentials, balance, flow control) or a vendor that cannot be reached ends the search.
+        """
+        clear = [index for index, message in enumerate(messages) if not _is_ambiguous(message.phone_number)]
+        results = dict.fromkeys(range(len(messages)), self.refusal("AmbiguousNumber"))
+        parts = [clear] if clear else []
+        while parts:
+            answers = map_in_pool(lambda part: self._submit([messages[index] for index in part], reference), parts)
+            verdict = next((answer for answer in answers if self._concerns_everybody(answer)), None)
+            halves: list[list[int]] = []
+            for part, answer in zip(parts, answers, strict=True):
+                if not self._is_worth_cutting(answer, [messages[index] for index in part]):
+                    results.update(dict.fromkeys(part, answer))
+                elif verdict is not None:
+                    results.update(dict.fromkeys(part, verdict))
+                else:
+                    halves += [part[: len(part) // 2], part[len(part) // 2 :]]
+            parts = halves
+        return [self._with_segments(results[index], message) for index, message in enumerate(messages)]
+
+    def _submit(self, messages: Sequence[OutgoingMessage], reference: str) -> Result:
+        """One request for all of these messages."""
+        if len({_template_and_region(message) for message in messages}) > 1:
+            raise ValueError("A group has one template code, and numbers on the mainland or elsewhere; see batches().")
+        numbers = [_wire_number(message.phone_number) for message in messages]
+        # Only escaped characters beyond ASCII: half as long in a URL as their UTF-8, and the same to the vendor.
+        if _equal_params(messages):
+            params = dict(messages[0].params)
+            result, body = self._ask(
+                "send_sms",
+                messages,
+                phone_numbers=",".join(numbers),
+                sign_name=self.configuration.verify_sign,
+                template_code=messages[0].template_code,
+                template_param=json.dumps(params) if params else None,
+                out_id=reference,
+            )
+        else:
+            result, body = self._ask(
+                "send_batch_sms",
+                messages,
+                phone_number_json=json.dumps(numbers),
+                sign_name_json=json.dumps([self.configuration.verify_sign] * len(messages)),
+                template_code=messages[0].template_code,
+                template_param_json=json.dumps([dict(message.params) for message in messages]),
+                out_id=reference,
+            )
+        return replace(result, message_id=body.biz_id or "") if body else result
+
+    def _is_worth_cutting(self, answer: Result, messages: Sequence[OutgoingMessage]) -> bool:
+        entry = self.errors.get(answer.code)
+        if answer.outcome != Outcome.REFUSED or len(messages) == 1 or entry is None or not entry.single:
+            return False
+        return answer.code not in VARIABLE_ERRORS or not _equal_params(messages)
+
+    def _concerns_everybody(self, answer: Result) -> bool:
+        if answer.outcome == Outcome.NOT_SENT:
+            return True
+        entry = self.errors.get(answer.code)
+        return answer.outcome == Outcome.REFUSED and entry is not None and not entry.single
+
+    def _with_segments(self, result: Result, message: OutgoingMessage) -> Result:
+        if result.outcome != Outcome.ACCEPTED or not message.text:
+            return result
+        return replace(result, segments=self.count_segments(message.text, message.phone_number).segments)
+
+    # Asking
+
+    def verify(self) -> Verification:
+        """Look for the signature among the account's (QuerySmsSignList).
+
+        Sends nothing, and needs the permission ``dysms:QuerySmsSignList`` (in AliyunDysmsReadOnlyAccess and
+        AliyunDysmsFullAccess), without which the answer says that the AccessKey works and what to grant.
+        """
+        listed: dict[str, str] = {}
+        for page in range(1, MAX_PAGES + 1):
+            result, body = self._ask("query_sms_sign_list", page_index=page, page_size=PAGE_SIZE)
+            if body is None:
+                return self._not_verified(result)
+            signatures = body.sms_sign_list or []
+            for signature in signatures:
+                # One name may be listed twice, as a signature for codes and as a general one: one will do.
+                if listed.get(signature.sign_name) != _APPROVED:
+                    listed[signature.sign_name] = signature.audit_status or ""
+            if len(signatures) < PAGE_SIZE:
+                return self._verified(listed)
+        # There are more than were read, so a missing one is no proof.
+        return self._verified(listed if self.configuration.verify_sign in listed else {})
+
+    def _verified(self, listed: Mapping[str, str]) -> Verification:
+        """``listed``: audit states by signature. None at all is no proof: that test signatures are listed is not
+        documented."""
+        state = listed.get(self.configuration.verify_sign, _MISSING if listed else _NOT_LISTED)
+        code = "isv.SMS_SIGNATURE_ILLEGAL"
+        ok = state in (_APPROVED, _NOT_LISTED)
+        return Verification(
+            ok=ok,
+            error_kind=None if ok else ErrorKind.TEMPLATE,
+            code="" if ok else code,
+            advice="" if ok else _WAIT_FOR_REVIEW if state == _UNDER_REVIEW else self.advice_for(code),
+            details=((_("Signature"), str(_AUDIT_STATES.get(state, state))),),
+        )
+
+    def _not_verified(self, result: Result) -> Verification:
+        advice = self.advice_for(result.code, result.error_kind or "")
+        if result.code in _NO_PERMISSION:
+            advice = _GRANT_QUERY
+        return Verification(False, result.error_kind, result.code, result.detail, advice)
+
+    def records(self, phone_number: str, since: datetime, until: datetime, reference: str) -> list[Record]:
+        """What became of the messages to one number that went out under this reference (QuerySendDetails).
+
+        Needs the permission ``dysms:QuerySendDetails``.
+        """
+        now = datetime.now(CHINA_TIME)
+        if now - since > RECORDS_KEPT:
+            raise LookUpFailed("Alibaba Cloud keeps records for 30 days; this message is older.")
+        first, last = since.astimezone(CHINA_TIME).date(), min(until, now).astimezone(CHINA_TIME).date()
+        days = [first + timedelta(days=number) for number in range(max((last - first).days, 0) + 1)]
+        details = [detail for day in days for detail in self._details(phone_number, day)]
+        found = [self._record(detail) for detail in details if detail.out_id == reference]
+        return sorted(found, key=lambda record: record.sent_at or since)
+
+    def _details(self, phone_number: str, day: date) -> list[Any]:
+        """The vendor's rows for a number and a day (UTC+8), from all pages.
+
+        Raises:
+            LookUpFailed: a page was refused, was not understood, or is missing.
+        """
+        details: list[Any] = []
+        for page in range(1, MAX_PAGES + 1):
+            result, body = self._ask(
+                "query_send_details",
+                phone_number=_wire_number(phone_number),
+                send_date=day.strftime("%Y%m%d"),
+                page_size=PAGE_SIZE,
+                current_page=page,
+            )
+            if body is None:
+                raise LookUpFailed(f"Alibaba Cloud did not tell what became of a message ({result.code}).")
+            try:
+                total = int(body.total_count)
+                rows = list(body.sms_send_detail_dtos.sms_send_detail_dto) if total else []
+            except (AttributeError, TypeError, ValueError):
+                raise LookUpFailed("Alibaba Cloud's answer about a message was not understood.") from None
+            details += rows
+            if len(details) >= total:
+                return details
+            if not rows:
+                break
+        raise LookUpFailed("Alibaba Cloud's answer about a message was incomplete.")
+
+    def _record(self, detail: Any) -> Record:
+        status = _SEND_STATUSES.get(str(detail.send_status))
+        if status is None:
+            raise LookUpFailed("Alibaba Cloud gave a message a status that is not known.")
+        code = (detail.err_code or "")[:64] if status == MessageStatus.UNDELIVERED else ""
+        kind = self.errors[code].kind if code in self.errors else ErrorKind.UNKNOWN
+        return Record(
+            status=status,
+            sent_at=_china_time(detail.send_date),
+            reference=detail.out_id,
+            code=code,
+            error_kind=kind if status == MessageStatus.UNDELIVERED else None,
+        )
+
+    # What can be said beforehand
+
+    def problem_with(self, message: OutgoingMessage) -> str | None:
+        """Why the vendor would never take this message.
+
+        Limits of variables are the mainland's (Alibaba Cloud SMS, "TemplateRule and TemplateContent"); none are
+        documented for numbers elsewhere.
+        """
+        if not message.template_code:
+            return str(_("Enter the template's code for this service; the console shows it (SMS_123456789)."))
+        if re.search(r"[【】\[\]]", self.configuration.verify_sign):
+            return str(_("Enter the service's signature without brackets; Alibaba Cloud puts them around it."))
+        if _is_ambiguous(message.phone_number):
+            return str(self.advice_for("AmbiguousNumber"))
+        if message.text:
+            signed = self._signed(message.text, message.phone_number)
+            if too_long := super().problem_with(replace(message, text=signed)):
+                return too_long
+        if is_mainland_china(message.phone_number):
+            for name, value in message.params.items():
+                if problem := _problem_with_value(message, name, value):
+                    return str(problem) % {"name": name}
+        return None
+
+    def count_segments(self, text: str, phone_number: str = "") -> SegmentCount:
+        """Count a text as the vendor charges for it, with the signature that it puts in front.
+
+        Mainland China: 70 characters, or 67 in each part, never GSM-7. Elsewhere GSM-7 or UCS-2; the signature's
+        brackets are [] (two septets each) around one without Chinese characters, else 【】 (Alibaba Cloud SMS,
+        "SMS sending rules"). Without a number: as for the mainland.
+        """
+        mainland = not phone_number or is_mainland_china(phone_number)
+        return count_segments(self._signed(text, phone_number), always_ucs_2=mainland)
+
+    def _signed(self, text: str, phone_number: str) -> str:
+        signature = self.configuration.verify_sign
+        abroad = phone_number and not is_mainland_china(phone_number)
+        if abroad and all(character in GSM_BASIC or character in GSM_EXTENDED for character in signature):
+            return f"[{signature}]{text}"
+        return f"【{signature}】{text}"
+
+    # Calling the SDK
+
+    @property
+    def _endpoint_url(self) -> str:
+        return self.configuration.endpoint_url or DEFAULT_ENDPOINT_URL
+
+    def _ask(self, operation: str, messages: Sequence[OutgoingMessage] = (), **fields: Any) -> tuple[Result, Any]:
+        """Call an operation by the SDK's name for it: the result, and the answer's body if the vendor said OK."""
+        client = self.client  # outside the attempt: a missing SDK or key is no uncertain answer
+        bodies: list[Any] = []
+
+        def call() -> Any:
+            from alibabacloud_dysmsapi20170525 import models
+
+            _prepare_session(self._endpoint_url, client._max_idle_conns)
+            request = getattr(models, operation.title().replace("_", "") + "Request")
+            return getattr(client, operation)(request(**fields))
+
+        def read(response: Any) -> Result:
+            bodies.append(response.body)
+            return self._read_body(response.body)
+
+        result = self.attempt(call, read, messages)
+        return result, bodies[0] if result.outcome == Outcome.ACCEPTED else None
+
+    def _read_body(self, body: Any) -> Result:
+        """The answer to a request that HTTP calls successful; business errors come so too."""
+        code, request_id = getattr(body, "code", None), getattr(body, "request_id", None) or ""
+        if not code:
+            return Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code="NoCode", request_id=request_id)
+        if code == "OK":
+            return Result(Outcome.ACCEPTED, request_id=request_id)
+        return self.refusal(str(code), _without_echo(body.message), request_id)
+
+    def read_error(self, error: Exception) -> Result:
+        """What an exception of the SDK means.
+
+        With a status it is an answer. Otherwise it is an ``UnretryableException`` around what went wrong; what
+        `requests` raised is the context of the SDK's own ``RetryError``. Their texts hold the URL, with numbers and
+        variables: only types are looked at.
+        """
+        if hasattr(error, "status_code"):
+            return self._read_error_answer(error)
+        cause = getattr(error, "inner_exception", error)
+        cause = cause.__context__ or cause
+        if _is_unsendable(cause):
+            return self.refusal("InvalidHeader")
+        outcome = Outcome.NOT_SENT if _never_left(cause) else Outcome.UNCERTAIN
+        return Result(outcome, ErrorKind.TRANSIENT, code=type(_reason(cause) or cause).__name__)
+
+    def _read_error_answer(self, error: Any) -> Result:
+        """An answer with HTTP 4xx (refused) or 5xx (uncertain, unless flow control denied the request)."""
+        status: int | None = error.status_code
+        answer = error.data if isinstance(error.data, dict) else {}
+        code = str(answer.get("Code") or answer.get("code") or (f"HTTP {status}" if status else error.code))
+        detail = _without_echo(answer.get("Message") or answer.get("message"))
+        request_id = str(answer.get("RequestId") or answer.get("requestId") or "")
+        # ``x-acs-retry-after`` counts milliseconds, as the SDK's own back-off reads it.
+        retry_after = error.retry_after / 1000 if error.retry_after else None
+        if status is not None and status >= 500 and not code.startswith("Throttling"):
+            return Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code, detail, request_id)
+        if code not in self.errors and (status == 429 or retry_after):
+            return Result(Outcome.NOT_SENT, ErrorKind.THROTTLED, code, detail, request_id, retry_after=retry_after)
+        return self.refusal(code, detail, request_id, retry_after)
+
+    def refusal(self, code: str, detail: str = "", request_id: str = "", retry_after: float | None = None) -> Result:
+        if code not in self.errors and code.startswith("Throttling"):
+            return Result(Outcome.NOT_SENT, ErrorKind.THROTTLED, code, detail, request_id, retry_after=retry_after)
+        return super().refusal(code, detail, request_id, retry_after)
+
+
+_SEND_STATUSES = {
+    "1": MessageStatus.SENT,  # no receipt yet
+    "2": MessageStatus.UNDELIVERED,
+    "3": MessageStatus.DELIVERED,
+}
+_APPROVED, _UNDER_REVIEW = "AUDIT_STATE_PASS", "AUDIT_STATE_INIT"
+_MISSING, _NOT_LISTED = "MISSING", "NOT_LISTED"
+_AUDIT_STATES: Mapping[str, str | Promise] = {
+    _APPROVED: _("approved"),
+    _UNDER_REVIEW: _("under review"),
+    "AUDIT_STATE_NOT_PASS": _("rejected"),
+    "AUDIT_STATE_CANCEL": _("review cancelled"),
+    _MISSING: _("missing in this account"),
+    _NOT_LISTED: _("not among those that Alibaba Cloud lists; look for it in the console"),
+}
+_WAIT_FOR_REVIEW = _("The signature is being reviewed. Wait for its approval, which takes about two hours.")
+_NO_PERMISSION = {"Forbidden", "Forbidden.RAM", "NoPermission", "isp.RAM_PERMISSION_DENY", "isv.RAM_CHECK_FAILED"}
+_GRANT_QUERY = _(
+    "The AccessKey works but may not list signatures, so sending could not be verified. Grant its RAM user the "
+    "policy AliyunDysmsFullAccess, or at least dysms:QuerySmsSignList."
+)
+
+
+# Messages
+
+
+def _template_and_region(message: OutgoingMessage) -> tuple[str, bool]:
+    """What all messages of a request share: templates are for the mainland or for elsewhere, never both."""
+    return message.template_code, is_mainland_china(message.phone_number)
+
+
+def _equal_params(messages: Sequence[OutgoingMessage]) -> bool:
+    return all(message.params == messages[0].params for message in messages)
+
+
+def _wire_number(phone_number: str) -> str:
+    """Eleven digits on the mainland (QuerySendDetails takes nothing else), elsewhere country code and number."""
+    return phone_number.removeprefix("+86") if is_mainland_china(phone_number) else phone_number.removeprefix("+")
+
+
+def _is_ambiguous(phone_number: str) -> bool:
+    """Whether the vendor would take a North American number for one on the mainland.
+
+    +1 312 555 0100 goes out as 13125550100, as +86 131 2555 0100 does: with a domestic template, a stranger would
+    get the text, and could prove with its code that the other number is theirs.
+    """
+    return _LIKE_MAINLAND.fullmatch(phone_number) is not None
+
+
+_LIKE_MAINLAND = re.compile(r"\+1[3-9]\d{9}")
+
+
+def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> list[list[Item]]:
+    """Items with the same key together, in the order in which keys and items come."""
+    groups: defaultdict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return list(groups.values())
+
+
+def _cut(indexes: Sequence[int], messages: Sequence[OutgoingMessage], size: int) -> Iterator[list[int]]:
+    """Groups of at most ``size``: first every number's first message, then the second ones, and so on."""
+    rounds: list[list[int]] = []
+    times: defaultdict[str, int] = defaultdict(int)
+    for index in indexes:
+        number = messages[index].phone_number
+        if times[number] == len(rounds):
+            rounds.append([])
+        rounds[times[number]].append(index)
+        times[number] += 1
+    for distinct in rounds:
+        for start in range(0, len(distinct), size):
+            yield distinct[start : start + size]
+
+
+_LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
+_CODE = re.compile(r"[0-9A-Za-z]{4,6}")
+
+
+def _problem_with_value(message: OutgoingMessage, name: str, value: str) -> str | Promise | None:
+    if _LINK.search(value):
+        return _("The value of “%(name)s” holds a link. Put links into the template's own text.")
+    if message.purpose == Purpose.OTP:
+        # Ready-made templates may have a second variable, which has other rules.
+        is_code = name == "code" or len(message.params) == 1
+        return _NO_CODE if is_code and not _CODE.fullmatch(value) else None
+    if not 1 <= len(value) <= 35:
+        return _("The value of “%(name)s” must have 1 to 35 characters.")
+    return None
+
+
+_NO_CODE = _("The value of “%(name)s” must be 4 to 6 digits or letters, as in every one-time code.")
+
+
+# Answers
+
+
+#: The answer to a wrong signature repeats the request, encoded once or twice: number, variables and all.
+_ECHO = re.compile(r"(server )?string ?to ?sign.*|canonical ?request.*|\S*%[0-9A-F]{2}.*", re.IGNORECASE | re.DOTALL)
+
+
+def _without_echo(message: object) -> str:
+    return _ECHO.sub("", str(message or "")).strip()
+
+
+def _china_time(written: str | None) -> datetime | None:
+    try:
+        return datetime.strptime(written or "", "%Y-%m-%d %H:%M:%S").replace(tzinfo=CHINA_TIME)
+    except ValueError:
+        return None
+
+
+def _is_unsendable(error: BaseException) -> bool:
+    """Whether the request could not be written down: an AccessKey with characters that no HTTP header has."""
+    from requests.exceptions import InvalidHeader
+
+    return isinstance(error, InvalidHeader | UnicodeEncodeError)
+
+
+def _reason(error: BaseException) -> BaseException | None:
+    """What made urllib3 give up, inside the exception that `requests` made of it."""
+    return getattr(error.args[0] if error.args else None, "reason", None)
+
+
+def _never_left(error: BaseException) -> bool:
+    """Whether no connection came about, so that no byte of the request was sent."""
+    from requests.exceptions import ConnectTimeout, ProxyError
+    from urllib3.exceptions import NewConnectionError
+
+    if isinstance(error, ConnectTimeout | ProxyError):
+        return True
+    reason = _reason(error)
+    if isinstance(reason, NewConnectionError):
+        return True
+    return any(isinstance(detail, ssl.SSLCertVerificationError) for detail in getattr(reason, "args", ()))
+
+
+# The SDK's connections and loggers, which belong to the process
+
+_session_lock = threading.Lock()
+
+
+def _connections() -> int:
+    """Connections that are kept: for the threads of our pool, and as many of the workers' own."""
+    return 2 * get_settings().THREADS
+
+
+def _prepare_session(endpoint_url: str, connections: int) -> None:
+    """Make the session that the SDK uses for an endpoint, unless there is one.
+
+    The SDK keeps sessions in a class-wide dict and makes them without a lock, so threads that begin together get
+    several, with connections of their own. The key is the SDK's (``DaraCore.do_action``); a test watches it.
+    """
+    from darabonba.core import DaraCore
+
+    url = urlsplit(endpoint_url)
+    key = f"{url.scheme}://{url.netloc}:80:pool={connections}"
+    if key not in DaraCore._sessions:
+        with _session_lock:
+            if key not in DaraCore._sessions:
+                DaraCore._sessions[key] = _new_session(endpoint_url, connections)
+
+
+def _new_session(endpoint_url: str, connections: int) -> Any:
+    from darabonba.core import DaraCore
+    from requests import Session
+    from requests.utils import should_bypass_proxies
+
+    scheme = urlsplit(endpoint_url).scheme
+    session = Session()
+    session.mount(f"{scheme}://", DaraCore.get_adapter(scheme, pool_size=connections))
+    # A redirect would send the texts somewhere else, perhaps a second time.
+    session.max_redirects = 0
+    if should_bypass_proxies(endpoint_url, no_proxy=None):
+        # The SDK passes HTTP_PROXY on and ignores NO_PROXY.
+        send = session.send
+        session.send = lambda request, **options: send(request, **{**options, "proxies": {}})  # type: ignore
+    return session
+
+
+def _forget_sessions() -> None:
+    """A child process must not talk on its parent's connections: each would get the other's answers."""
+    global _session_lock
+    _session_lock = threading.Lock()
+    core = getattr(sys.modules.get("darabonba.core"), "DaraCore", None)
+    if core is not None:
+        core._sessions.clear()
+
+
+os.register_at_fork(after_in_child=_forget_sessions)
+
+
+def _remove_import_handlers() -> None:
+    """Take off the handlers that the SDK's packages put on their loggers on import, and the levels they set."""
+    packages = ("Tea", "alibabacloud_", "darabonba")
+    added = [vars(module).get("ch") for name, module in list(sys.modules.items()) if name.startswith(packages)]
+    for name in ("alibabacloud-tea", "credentials", "darabonba-core"):
+        logger = logging.getLogger(name)
+        for handler in [handler for handler in logger.handlers if handler in added]:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)

@@ -1,0 +1,9 @@
+from django.urls import path
+
+from . import views
+
+app_name = "sms_services"
+
+urlpatterns = [
+    path("sandbox/", views.sandbox_inbox, name="sandbox_inbox"),
+]
