@@ -4,6 +4,7 @@ Everything has a default that works on one machine after ``migrate`` alone: SQLi
 made at the first start, all in ``data/``.
 """
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +72,32 @@ TEMPLATES = [
 
 
 def _database() -> dict[str, Any]:
-    database: dict[str, Any] = env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+    if env.str("DATABASE_URL", default=""):
+        database: dict[str, Any] = env.db("DATABASE_URL")
+    else:
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3"}
+    options: dict[str, Any] = {}
     if database["ENGINE"].endswith("sqlite3"):
         # Web, workers and beat write at the same time: wait for each other instead of failing.
-        database["OPTIONS"] = {
+        options = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
         }
     if database["ENGINE"].endswith("mysql"):
-        database["OPTIONS"] = {"charset": "utf8mb4", "isolation_level": "read committed"}
-    return {"CONN_MAX_AGE": 60, **database}
+        options = {"charset": "utf8mb4", "isolation_level": "read committed"}
+        database["TEST"] = {"CHARSET": "utf8mb4"}
+        _use_pymysql()
+    database["OPTIONS"] = {**options, **database.get("OPTIONS", {})}
+    return {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **database}
+
+
+def _use_pymysql() -> None:
+    """PyMySQL in the place of mysqlclient where that is not installed: it needs no compiler."""
+    if importlib.util.find_spec("MySQLdb") is None:
+        import pymysql
+
+        pymysql.install_as_MySQLdb()
 
 
 DATABASES = {"default": _database()}
@@ -123,18 +139,20 @@ if env.bool("BEHIND_PROXY", default=False):
 LOGIN_URL = "admin:login"
 
 # Celery. The default broker is a folder: good for one machine and a demonstration.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://")
-if CELERY_BROKER_URL.startswith("filesystem"):
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://localhost")
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    CELERY_BROKER_TRANSPORT = "config.broker:Transport"
     _BROKER = DATA_DIR / "broker"
-    for _folder in ("queue", "processed", "control"):
+    for _folder in ("queue", "taken", "control"):
         (_BROKER / _folder).mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_BROKER / "queue"),
         "data_folder_out": str(_BROKER / "queue"),
-        "processed_folder": str(_BROKER / "processed"),
+        "processed_folder": str(_BROKER / "taken"),
         "control_folder": str(_BROKER / "control"),
-        "polling_interval": 0.2,
+        "polling_interval": 0.1,
     }
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ALWAYS_EAGER = env.bool("CELERY_TASK_ALWAYS_EAGER", default=False)
@@ -143,9 +161,16 @@ CELERY_TASK_DEFAULT_QUEUE = "sms"
 CELERY_DB_REUSE_MAX = 1000
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# The times of the last runs need not outlive beat: the sweep is due every few seconds anyway.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+SMS_SWEEP_SECONDS = env.float("SMS_SWEEP_SECONDS", default=10.0)
 CELERY_BEAT_SCHEDULE = {
-    "sms-sweep": {"task": "sms_services.sweep", "schedule": env.float("SMS_SWEEP_SECONDS", default=10.0)},
+    "sms-sweep": {
+        "task": "sms_services.sweep",
+        "schedule": SMS_SWEEP_SECONDS,
+        "options": {"expires": SMS_SWEEP_SECONDS},  # a queue that nobody empties does not fill up with them
+    },
 }
 
 SMS_SERVICES = {
@@ -177,5 +202,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"sms_services": {"level": env.str("SMS_LOG_LEVEL", default="INFO")}},
+    "loggers": {
+        "sms_services": {"level": env.str("SMS_LOG_LEVEL", default="INFO")},
+        "django.server": {"level": "WARNING"},  # no line for every request that succeeds
+    },
 }

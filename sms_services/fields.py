@@ -24,7 +24,7 @@ class SecretWidget(forms.PasswordInput):
     """Never renders the stored value; says whether there is one."""
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        attrs = {"autocomplete": "new-password", **(attrs or {})}
+        attrs = {"autocomplete": "new-password", "class": "vTextField", **(attrs or {})}
         if isinstance(value, Secret):
             attrs["placeholder"] = str(_("Stored. Leave blank to keep it."))
         return super().get_context(name, None, attrs)

@@ -6,4 +6,5 @@ app_name = "sms_services"
 
 urlpatterns = [
     path("sandbox/", views.sandbox_inbox, name="sandbox_inbox"),
+    path("sandbox/clear/", views.clear_sandbox_inbox, name="clear_sandbox_inbox"),
 ]

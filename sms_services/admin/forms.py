@@ -78,7 +78,7 @@ class TestMessageForm(forms.Form):
     phone_number = forms.CharField(
         label=_("Phone number"),
         max_length=40,
-        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off", "class": "vTextField"}),
         help_text=_("In any notation, with country code: +1 206 555 0100."),
     )
     template = forms.ModelChoiceField(label=_("Template"), queryset=SmsTemplate.objects.none(), empty_label=None)
@@ -90,7 +90,9 @@ class TestMessageForm(forms.Form):
         self.fields["template"].queryset = templates  # type: ignore[attr-defined]
         self.chosen = self._chosen_template()
         for name in self.chosen.variable_names if self.chosen else ():
-            self.fields[f"variable_{name}"] = forms.CharField(label=name, max_length=200, strip=False)
+            self.fields[f"variable_{name}"] = forms.CharField(
+                label=name, max_length=200, strip=False, widget=forms.TextInput(attrs={"class": "vTextField"})
+            )
 
     def _chosen_template(self) -> SmsTemplate | None:
         field = self.fields["template"]

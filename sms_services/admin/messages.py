@@ -31,11 +31,12 @@ class SmsAttemptInline(ReadOnly, admin.TabularInline):
 
 @admin.register(SmsMessage)
 class SmsMessageAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("created_at", "masked_number", "status", "service", "template", "purpose", "error_kind", "segments")
+    list_display = ("created_at", "masked_number", "status", "error_kind", "service", "template")
     list_display_links = ("created_at", "masked_number")
     list_filter = ("status", "error_kind", "purpose")
     list_select_related = ("service", "template")
     show_full_result_count = False
+    search_fields = ("provider_message_id", "provider_code")
     inlines = (SmsAttemptInline,)
     fieldsets = (
         (None, {"fields": ("masked_number", "status", "skip_reason", "advice")}),
@@ -54,6 +55,9 @@ class SmsMessageAdmin(ReadOnly, admin.ModelAdmin):
         ),
         (_("Times"), {"fields": ("created_at", "due_at", "claimed_at", "sent_at", "tries")}),
     )
+
+    class Media:
+        css = {"all": ("sms_services/admin.css",)}
 
     @admin.display(description=_("phone number"))
     def masked_number(self, message: SmsMessage) -> str:

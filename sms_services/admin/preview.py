@@ -68,7 +68,7 @@ def _counted(text: str) -> list[Counted]:
     if not rows:
         rows[count_segments(text)] = [str(_("Any service"))]
     return [
-        Counted(", ".join(labels), count, " ".join(_shown(character) for character in count.forcing_characters[:10]))
+        Counted(", ".join(labels), count, " ".join(_shown(c) for c in count.forcing_characters if c in text)[:40])
         for count, labels in rows.items()
     ]
 

@@ -223,14 +223,12 @@ class TwilioProvider(Provider):
         and where they stand in the list is not documented. So whole pages are read, until one holds older ones only.
         """
         filters = {"from_": self.configuration.from_number} if self.sends_from_number else {}
-        page, listed = client.messages.page(to=phone_number, page_size=PAGE_SIZE, **filters), []
+        page, listed = None, []
         for _number in range(MAX_PAGES):
+            page = page.next_page() if page else client.messages.page(to=phone_number, page_size=PAGE_SIZE, **filters)
             messages = list(page)
             listed += messages
-            if all(message.date_created < since for message in messages):
-                return listed
-            page = page.next_page()
-            if page is None:
+            if not page.next_page_url or all(message.date_created < since for message in messages):
                 return listed
         return None
 

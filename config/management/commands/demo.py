@@ -1,0 +1,105 @@
+"""``manage.py demo``: something to see and to try, for ``make run``. What is there already stays as it is."""
+
+import argparse
+import errno
+import socket
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Permission, User
+from django.core.management.base import BaseCommand, CommandError
+
+from sms_services.api import send_message
+from sms_services.choices import Purpose
+from sms_services.models import SandboxSms, SmsTemplate
+
+SERVICE = "sandbox"
+TEMPLATES = {
+    "login-code": ("Login code", Purpose.OTP, "Your code is ${code}. It is valid for ${minutes} minutes."),
+    "approval": ("Approval", Purpose.APPROVAL, "${userNick} asks for your approval: ${processTitle}."),
+    "parcel": ("Parcel", Purpose.NOTIFICATION, "Your parcel ${parcel} arrives on ${day}. Track it in the app."),
+    "parcel-zh": ("Parcel (Chinese)", Purpose.NOTIFICATION, "您的包裹${parcel}预计${day}送达，请留意查收。"),
+}
+#: Texts for the sandbox's phones (fictional numbers): a conversation, a refusal, and one in doubt.
+TEXTS = (
+    ("+12065550123", "login-code", {"code": "493817", "minutes": "5"}),
+    ("+12065550123", "parcel", {"parcel": "A-1027", "day": "Friday"}),
+    ("+12065550142", "approval", {"processTitle": "Travel to Lisbon", "userNick": "Maya"}),
+    ("+8613800000011", "parcel-zh", {"parcel": "B-2048", "day": "周五"}),
+    ("+12065550151", "parcel", {"parcel": "C-3001", "day": "Monday"}),
+    ("+12065550158", "parcel", {"parcel": "C-3002", "day": "Monday"}),
+)
+
+
+class Command(BaseCommand):
+    help = "Make logins, a sandbox service, templates and a few sent texts to try the project with. Repeatable."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--force", action="store_true", help="also outside DEBUG; the passwords are well known")
+        parser.add_argument("--port", type=int, help="the port that the web server is about to take, to check and show")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG and not options["force"]:
+            raise CommandError(
+                "This makes a superuser with a password that everybody knows, so it runs only with DEBUG=on. "
+                "Use `createsuperuser` here, or --force if nobody else can reach this server."
+            )
+        if options["port"]:
+            self._refuse_taken_port(options["port"])
+        logins = [self._superuser(), self._support_user()]
+        service, _ = SandboxSms.objects.get_or_create(key=SERVICE, defaults={"name": "Sandbox"})
+        for key, (name, purpose, text) in TEMPLATES.items():
+            SmsTemplate.objects.get_or_create(key=key, defaults={"name": name, "purpose": purpose, "text": text})
+        if service.is_active and not service.messages.exists():
+            for number, template, params in TEXTS:
+                send_message(service, number, template, params)
+        self._print_summary(options["port"], logins)
+
+    def _refuse_taken_port(self, port: int) -> None:
+        with socket.socket() as candidate:
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError as error:
+                reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+                raise CommandError(f"Port {port} {reason}. Choose another one: make run PORT={port + 1}") from None
+
+    def _superuser(self) -> str:
+        user, new = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
+        if new:
+            user.set_password("admin")
+            user.save()
+        return _login(user, "admin", "may do everything")
+
+    def _support_user(self) -> str:
+        user, new = User.objects.get_or_create(username="support", defaults={"is_staff": True})
+        if new:
+            user.set_password("support")
+            user.save()
+            ours = Permission.objects.filter(content_type__app_label="sms_services")
+            user.user_permissions.set(ours.filter(codename__startswith="view_"))
+            user.user_permissions.add(ours.get(codename="send_test_smsservice"))
+        return _login(user, "support", "may look at everything and send test texts")
+
+    def _print_summary(self, port: int | None, logins: list[str]) -> None:
+        address = f"http://127.0.0.1:{port or 8000}"
+        self.stdout.write(
+            "\n".join(
+                [
+                    "",
+                    self.style.SUCCESS(f"  {address}/admin/"),
+                    *(f"    {login}" for login in logins),
+                    "",
+                    "  Try first:",
+                    f"    1. {address}/sms/sandbox/ shows the texts of the demonstration, like phones on a desk.",
+                    "    2. In admin, open SMS services › Sandbox and send a test text to +1 206 555 0123.",
+                    "    3. Add your own Alibaba Cloud, AWS SNS or Twilio account there and verify its credentials.",
+                    "",
+                ]
+            )
+        )
+
+
+def _login(user: User, password: str, may: str) -> str:
+    shown = password if user.check_password(password) else "(the password that you gave it)"
+    return f"{user.username} / {shown} – {may}"

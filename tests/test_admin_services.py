@@ -1,0 +1,254 @@
+"""Services in admin: kinds, secrets, verification, test messages, deletion."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections
+from django.urls import reverse
+
+from sms_services.models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, SmsTemplate, TwilioSms
+from tests.simulators import TwilioSimulator
+
+pytestmark = pytest.mark.django_db
+
+SID = "AC" + "0" * 32
+FORMS = {
+    AlibabaCloudSms: {"access_key": "LTAI5tExampleKey0", "access_secret": "first-secret", "verify_sign": "Example"},
+    AwsSnsSms: {"access_key": "AKIAEXAMPLEKEY000", "secret_key": "first-secret", "region": "eu-west-1"},
+    TwilioSms: {"account_sid": SID, "auth_token": "first-secret", "from_number": "+12065550100"},
+}
+OTHER_ACCOUNT = {AlibabaCloudSms: "LTAI5tOtherKey000", AwsSnsSms: "AKIAOTHERKEY00000", TwilioSms: "AC" + "1" * 32}
+WRONG = [
+    (AlibabaCloudSms, "access_key", "with spaces in it"),
+    (AlibabaCloudSms, "verify_sign", "x"),
+    (AlibabaCloudSms, "verify_sign", "longer than twelve"),
+    (AwsSnsSms, "region", "moon-base-1"),
+    (TwilioSms, "account_sid", "AC123"),
+    (TwilioSms, "from_number", "12065550100"),
+    (TwilioSms, "from_number", "twelve chars"),
+    (TwilioSms, "from_number", "MG" + "a" * 30),
+]
+kinds = pytest.mark.parametrize("kind", FORMS, ids=lambda kind: kind.__name__)
+
+
+def posted(kind, **changes):
+    return {"name": "Main", "key": "main", "is_active": "on", "max_per_second": "", **FORMS[kind], **changes}
+
+
+def add_url(kind):
+    content_type = ContentType.objects.get_for_model(kind, for_concrete_model=False)
+    return f"{reverse('admin:sms_services_smsservice_add')}?ct_id={content_type.pk}"
+
+
+def change_url(service):
+    return reverse("admin:sms_services_smsservice_change", args=[service.pk])
+
+
+@pytest.fixture
+def service(request):
+    kind = request.param if hasattr(request, "param") else TwilioSms
+    return kind.objects.create(key="main", name="Main", **FORMS[kind])
+
+
+def make_staff(client, *codenames):
+    user = User.objects.create_user("clerk", password="clerk", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client.force_login(user)
+    return user
+
+
+def test_adding_asks_for_the_kind_first(admin_client):
+    page = admin_client.get(reverse("admin:sms_services_smsservice_add")).content.decode()
+    for name in ("Alibaba Cloud SMS", "AWS SNS SMS", "Twilio SMS", "Sandbox SMS"):
+        assert name in page
+    assert "access_secret" not in page
+
+
+@kinds
+def test_each_kind_asks_for_its_own_fields_and_says_where_to_find_them(admin_client, kind):
+    page = admin_client.get(add_url(kind)).content.decode()
+    for other, fields in FORMS.items():
+        for name in fields:
+            assert (f'name="{name}"' in page) == (name in FORMS[kind]), (other, name)
+    assert "console" in page
+
+
+@kinds
+def test_each_kind_can_be_added(admin_client, kind):
+    response = admin_client.post(add_url(kind), posted(kind))
+    assert response.status_code == 302, response.context["adminform"].form.errors
+    service = SmsService.objects.get(key="main")
+    assert isinstance(service, kind)
+    assert getattr(service, kind.secret_field).reveal() == "first-secret"
+
+
+@kinds
+def test_every_field_of_a_provider_is_required(admin_client, kind):
+    for name in FORMS[kind]:
+        response = admin_client.post(add_url(kind), posted(kind, **{name: ""}))
+        assert name in response.context["adminform"].form.errors
+    assert not SmsService.objects.exists()
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), WRONG, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_a_field_of_the_wrong_shape_is_refused(admin_client, kind, field, value):
+    response = admin_client.post(add_url(kind), posted(kind, **{field: value}))
+    assert field in response.context["adminform"].form.errors
+    assert "first-secret" not in response.content.decode()
+
+
+@pytest.mark.parametrize("sender", ["+12065550100", "ACME Shop", "MG" + "a" * 32])
+def test_every_kind_of_twilio_sender_is_accepted(admin_client, sender):
+    assert admin_client.post(add_url(TwilioSms), posted(TwilioSms, from_number=sender)).status_code == 302
+
+
+@kinds
+def test_a_blank_secret_keeps_the_stored_one(admin_client, kind):
+    service = kind.objects.create(key="main", name="Main", **FORMS[kind])
+    form = posted(kind, name="Renamed", **{kind.secret_field: ""})
+    assert admin_client.post(change_url(service), form).status_code == 302
+    service = kind.objects.get(pk=service.pk)
+    assert service.name == "Renamed"
+    assert getattr(service, kind.secret_field).reveal() == "first-secret"
+
+
+@kinds
+def test_another_account_demands_its_own_secret(admin_client, kind):
+    service = kind.objects.create(key="main", name="Main", **FORMS[kind])
+    form = posted(kind, **{kind.account_field: OTHER_ACCOUNT[kind], kind.secret_field: ""})
+    response = admin_client.post(change_url(service), form)
+    assert kind.secret_field in response.context["adminform"].form.errors
+    form[kind.secret_field] = "second-secret"
+    assert admin_client.post(change_url(service), form).status_code == 302
+    assert getattr(kind.objects.get(pk=service.pk), kind.secret_field).reveal() == "second-secret"
+
+
+@kinds
+def test_a_secret_never_comes_back(admin_client, kind):
+    service = kind.objects.create(key="main", name="Main", **FORMS[kind])
+    assert admin_client.post(change_url(service), posted(kind, **{kind.secret_field: "second-secret"})).status_code == 302
+    pages = [
+        admin_client.get(change_url(service)),
+        admin_client.get(reverse("admin:sms_services_smsservice_changelist")),
+        admin_client.get(reverse("admin:sms_services_smsservice_history", args=[service.pk])),
+        admin_client.post(change_url(service), posted(kind, key="not a slug", **{kind.secret_field: "third-secret"})),
+    ]
+    token = getattr(kind.objects.get(pk=service.pk), kind.secret_field).token
+    for page in pages:
+        for secret in ("first-secret", "second-secret", "third-secret", token):
+            assert secret not in page.content.decode()
+    assert not LogEntry.objects.filter(change_message__contains="secret-").exists()
+
+
+def test_verification_needs_its_own_permission_and_a_post(client, service):
+    url = reverse("admin:sms_services_smsservice_verify", args=[service.pk])
+    make_staff(client, "view_smsservice", "change_smsservice", "view_twiliosms", "change_twiliosms")
+    assert client.post(url).status_code == 403
+    assert "Verify credentials" not in client.get(change_url(service)).content.decode()
+    client.logout()
+    User.objects.all().delete()
+    make_staff(client, "view_smsservice", "view_twiliosms", "verify_smsservice")
+    assert client.get(url).status_code == 405
+    assert "Verify credentials" in client.get(change_url(service)).content.decode()
+
+
+def test_verification_shows_the_balance_or_what_is_wrong(admin_client, sms_settings):
+    with TwilioSimulator() as simulator:
+        sms_settings(ENDPOINT_URLS={"twilio": simulator.url})
+        service = TwilioSms.objects.create(key="main", name="Main", **simulator.credentials)
+        url = reverse("admin:sms_services_smsservice_verify", args=[service.pk])
+        page = admin_client.post(url, follow=True).content.decode()
+        assert "The credentials work." in page
+        assert simulator.balance in page
+        service.auth_token = "wrong"
+        service.save()
+        page = admin_client.post(url, follow=True).content.decode()
+        assert "20003" in page
+        assert "auth token" in page.lower()
+
+
+def test_a_test_message_needs_its_own_permission(client, service):
+    url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
+    make_staff(client, "view_smsservice", "change_smsservice", "verify_smsservice")
+    assert client.get(url).status_code == 403
+    assert client.post(url, {}).status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("atomic_requests", [False, True])
+def test_a_test_message_is_sent_outside_any_transaction(admin_client, monkeypatch, atomic_requests):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic_requests)
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello ${name}", purpose="notification")
+    url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
+    assert 'name="variable_name"' in admin_client.get(url, {"template": template.pk}).content.decode()
+    page = admin_client.post(
+        url, {"phone_number": "(206) 555-0100", "template": template.pk, "variable_name": "Alex"}
+    ).content.decode()
+    assert "Outcome: Sent" in page
+    assert SmsMessage.objects.get().phone_number == "+12065550100"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_outcome_of_a_test_message_comes_with_advice(admin_client):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello", purpose="notification")
+    url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
+    page = admin_client.post(url, {"phone_number": "+12065550151", "template": template.pk}).content.decode()
+    assert "Outcome: Failed" in page
+    assert "This sandbox number refuses every text." in page
+
+
+def test_a_wrong_test_message_keeps_what_was_typed_and_sends_nothing(admin_client):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello ${name}", purpose="notification")
+    url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
+    page = admin_client.post(
+        url, {"phone_number": "555", "template": template.pk, "variable_name": "Alex"}
+    ).content.decode()
+    assert "not a valid phone number" in page
+    assert 'value="Alex"' in page
+    assert not SmsMessage.objects.exists()
+
+
+def test_a_service_in_use_cannot_be_deleted_and_the_page_says_by_what(admin_client, service):
+    template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello", purpose="notification")
+    SmsMessage.objects.bulk_create(
+        SmsMessage(service=service, template=template, phone_number="+12065550100", purpose="notification")
+        for _ in range(3)
+    )
+    url = reverse("admin:sms_services_smsservice_delete", args=[service.pk])
+    page = admin_client.get(url).content.decode()
+    assert "Main: 3 SMS messages" in page
+    admin_client.post(url, {"post": "yes"})
+    assert SmsService.objects.filter(pk=service.pk).exists()
+    action = {"action": "delete_selected", "_selected_action": [service.pk], "post": "yes"}
+    admin_client.post(reverse("admin:sms_services_smsservice_changelist"), action)
+    assert SmsService.objects.filter(pk=service.pk).exists()
+
+
+@kinds
+def test_an_unused_service_can_be_deleted(admin_client, kind):
+    service = kind.objects.create(key="main", name="Main", **FORMS[kind])
+    admin_client.post(reverse("admin:sms_services_smsservice_delete", args=[service.pk]), {"post": "yes"})
+    assert not SmsService.objects.exists()
+
+
+def test_services_can_be_deactivated_from_the_list(admin_client, service):
+    url = reverse("admin:sms_services_smsservice_changelist")
+    admin_client.post(url, {"action": "deactivate", "_selected_action": [service.pk]})
+    assert not SmsService.objects.get(pk=service.pk).is_active
+    admin_client.post(url, {"action": "activate", "_selected_action": [service.pk]})
+    assert SmsService.objects.get(pk=service.pk).is_active
+
+
+def test_the_list_of_services_takes_the_same_number_of_queries_however_long(
+    admin_client, django_assert_max_num_queries
+):
+    url = reverse("admin:sms_services_smsservice_changelist")
+    admin_client.get(url)
+    for number in range(20):
+        TwilioSms.objects.create(key=f"main-{number}", name="Main", **FORMS[TwilioSms])
+    with django_assert_max_num_queries(8):
+        admin_client.get(url)
