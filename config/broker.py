@@ -16,13 +16,13 @@ from kombu.utils.json import dumps, loads
 
 
 class Channel(filesystem.Channel):
-    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:
+    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]
         final = Path(self.data_folder_out, f"{time.time_ns():020}_{uuid.uuid4().hex}.{queue}.msg")
         draft = final.with_suffix(".draft")
         draft.write_text(dumps(payload))
         draft.rename(final)
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         """The oldest message. Whoever renames its file has it."""
         for name in sorted(os.listdir(self.data_folder_in)):
             if name.partition(".")[2] != f"{queue}.msg":
@@ -41,6 +41,6 @@ class Channel(filesystem.Channel):
 class Transport(filesystem.Transport):
     Channel = Channel
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]
         """A worker looks for the signal to stop between two calls: let it look often, so that Ctrl-C is quick."""
         super().drain_events(connection, timeout=min(timeout or 0.5, 0.5))

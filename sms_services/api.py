@@ -5,11 +5,11 @@ anything is stored. What a provider says raises nothing: it is the message's sta
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-
 from datetime import timedelta
 
 from django.db import router, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .choices import Purpose
 from .conf import get_settings
@@ -137,7 +137,7 @@ def _current_service(service: SmsService | str) -> SmsService:
         known = ", ".join(SmsService.objects.non_polymorphic().values_list("key", flat=True)[:10]) or "none yet"
         raise UnknownService(f"There is no SMS service {lookup!r}. Known keys: {known}.")
     if not current.is_active:
-        raise InactiveService(f"The SMS service “{current}” is deactivated. Activate it in admin, or use another.")
+        raise InactiveService(_("The SMS service “%s” is deactivated. Activate it in admin, or use another.") % current)
     return current
 
 
@@ -150,7 +150,12 @@ def _distinct_numbers(phone_numbers: str | Iterable[str]) -> list[str]:
         try:
             numbers[normalize(number)] = None
         except InvalidPhoneNumber as error:
-            raise InvalidPhoneNumber(f"Phone number {position} of {len(raw)}: {error}") from None
+            if len(raw) == 1:
+                raise
+            raise InvalidPhoneNumber(
+                _("Phone number %(position)d of %(count)d: %(problem)s")
+                % {"position": position, "count": len(raw), "problem": error}
+            ) from None
     return list(numbers)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from celery import current_app
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
@@ -23,11 +24,11 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     try:
         get_settings()
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint="See the table of settings in the README.", id="sms_services.E001")]
+        return [checks.Error(str(error), hint="See the table of settings in the README.", id="sms_services.E001")]
     try:
         check_keys()
     except EncryptionKeyError as error:
-        return [Error(str(error), hint="Secrets of services are encrypted at rest.", id="sms_services.E002")]
+        return [checks.Error(str(error), hint="Secrets of services are encrypted at rest.", id="sms_services.E002")]
     return []
 
 
@@ -42,7 +43,7 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     default = current_app.conf.task_default_queue
     if (settings.OTP_QUEUE or default) == (settings.QUEUE or default):
         found.append(
-            Warning(
+            checks.Warning(
                 "One-time codes share a queue with all other texts, so a code may wait behind a large sending.",
                 hint="Set SMS_SERVICES['OTP_QUEUE'] and start a worker for that queue alone.",
                 id="sms_services.W001",
@@ -51,7 +52,7 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     scheduled = {entry.get("task") for entry in (current_app.conf.beat_schedule or {}).values()}
     if "sms_services.sweep" not in scheduled and not apps.is_installed("django_celery_beat"):
         found.append(
-            Warning(
+            checks.Warning(
                 "The sweep is not scheduled: what a broker loses or a dead worker leaves is never looked after.",
                 hint="Add the task 'sms_services.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds.",
                 id="sms_services.W002",
@@ -66,7 +67,7 @@ def check_stored_secrets(app_configs: Any, databases: Sequence[str] | None = Non
     from .models import SmsService
 
     return [
-        Error(
+        checks.Error(
             f"The secret of the SMS service “{service}” cannot be decrypted with any of the configured keys.",
             hint="Put the key that encrypted it back into SMS_SERVICES['ENCRYPTION_KEYS'], or enter the secret anew.",
             id="sms_services.E003",
@@ -84,8 +85,8 @@ def check_sandbox(app_configs: Any, databases: Sequence[str] | None = None, **kw
     if django_settings.DEBUG:
         return []
     return [
-        Warning(
-            f"The sandbox service “{service}” is active outside DEBUG: its texts reach nobody, and staff can read them.",
+        checks.Warning(
+            f"The sandbox service “{service}” is active outside DEBUG: its texts reach nobody but staff.",
             hint="Deactivate it in admin, or use it on development systems only.",
             id="sms_services.W003",
         )

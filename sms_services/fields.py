@@ -1,6 +1,6 @@
 """A model field whose column holds a Fernet token and whose attribute is a ``Secret``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.db import models
@@ -11,6 +11,12 @@ from .encryption import Secret
 
 #: Marks a token in fixtures, so that loading one does not encrypt it again.
 _SERIALIZED = "fernet:"
+
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[Secret | str, Any]
+else:
+    _TextField = models.TextField
 
 
 class SecretAttribute(DeferredAttribute):
@@ -43,7 +49,7 @@ class SecretFormField(forms.CharField):
         return bool(data)
 
 
-class EncryptedTextField(models.TextField):
+class EncryptedTextField(_TextField):
     """A text that is encrypted at rest and masked wherever it is printed.
 
     Assign a plain ``str`` or a ``Secret``; read a ``Secret``, whose ``reveal()`` gives the plain text. Empty
@@ -70,7 +76,7 @@ class EncryptedTextField(models.TextField):
 
     def value_to_string(self, obj: models.Model) -> str:
         value = self.value_from_object(obj)
-        return f"{_SERIALIZED}{value.token}" if isinstance(value, Secret) else value or ""
+        return f"{_SERIALIZED}{value.token}" if isinstance(value, Secret) else str(value or "")
 
     def save_form_data(self, instance: models.Model, data: Any) -> None:
         if data:

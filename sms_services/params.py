@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from django.utils.translation import gettext as _
+
 from .choices import Purpose
 from .conf import get_settings
 from .exceptions import InvalidParams
@@ -19,15 +21,17 @@ def checked_params(params: Mapping[str, str] | None) -> dict[str, str]:
     if params is None:
         return {}
     if not isinstance(params, Mapping):
-        raise InvalidParams(f"Variables are a dict of strings, not {type(params).__name__}.")
+        raise InvalidParams(_("Variables are a dict of strings, not %s.") % type(params).__name__)
     for name, value in params.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidParams(
-                f"The variable {name!r} must be a string, not {type(value).__name__}. Format it as it is to be read."
+                _("The variable “%(name)s” must be a string, not %(type)s. Format it as it is to be read.")
+                % {"name": name, "type": type(value).__name__}
             )
         if len(value) > MAX_LENGTH:
             raise InvalidParams(
-                f"The variable {name!r} has {len(value)} characters; at most {MAX_LENGTH} fit into a text."
+                _("The variable “%(name)s” has %(count)d characters; at most %(limit)d fit into a text.")
+                % {"name": name, "count": len(value), "limit": MAX_LENGTH}
             )
     return dict(params)
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 import phonenumbers
+from django.utils.translation import gettext as _
 
 from .conf import get_settings
 from .exceptions import InvalidPhoneNumber
@@ -26,13 +27,13 @@ def normalize(raw: str, *, region: str | None = None) -> str:
         InvalidPhoneNumber: it cannot be read, or is no valid number. The message does not repeat it.
     """
     if not isinstance(raw, str):
-        raise InvalidPhoneNumber(f"A phone number must be a string, not {type(raw).__name__}.")
+        raise InvalidPhoneNumber(_("A phone number must be a string, not %s.") % type(raw).__name__)
     if len(raw) > MAX_LENGTH:
-        raise InvalidPhoneNumber("This is too long for a phone number.")
+        raise InvalidPhoneNumber(_("This is too long for a phone number."))
     folded = _fold_digits(raw.strip())
     if not _ALLOWED.fullmatch(folded):
         raise InvalidPhoneNumber(
-            "A phone number has only digits, spaces, dashes and brackets, and may begin with a plus."
+            _("A phone number has only digits, spaces, dashes and brackets, and may begin with a plus.")
         )
     region = get_settings().DEFAULT_REGION if region is None else region
     try:
@@ -40,8 +41,11 @@ def normalize(raw: str, *, region: str | None = None) -> str:
     except phonenumbers.NumberParseException:
         number = None
     if number is None or not phonenumbers.is_valid_number(number):
-        hint = "" if folded.startswith("+") else " Write it with plus and country code, as in +1 206 555 0100."
-        raise InvalidPhoneNumber(f"This is not a valid phone number.{hint}")
+        if folded.startswith("+"):
+            raise InvalidPhoneNumber(_("This is not a valid phone number."))
+        raise InvalidPhoneNumber(
+            _("This is not a valid phone number. Write it with plus and country code, as in +1 206 555 0100.")
+        )
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

@@ -34,8 +34,8 @@ from .segments import SegmentCount, count_segments
 TEXTS = 200
 TEXTS_PER_PHONE = 30
 
-#: Four to eight digits that stand alone: no part of a word, a date, an amount or a longer number.
-_CODE = re.compile(r"(?<![0-9A-Za-z_])(?<![0-9][.,:/\-])[0-9]{4,8}(?![0-9A-Za-z_])(?![.,:/\-][0-9])")
+#: Four to eight digits that stand alone: no part of a word, a path, a date, an amount or a longer number.
+_CODE = re.compile(r"(?<![0-9A-Za-z_/])(?<![0-9][.,:/\-])[0-9]{4,8}(?![0-9A-Za-z_])(?![.,:/\-][0-9])")
 
 
 class NumberFilter(forms.Form):

@@ -127,7 +127,9 @@ def test_another_account_demands_its_own_secret(admin_client, kind):
 @kinds
 def test_a_secret_never_comes_back(admin_client, kind):
     service = kind.objects.create(key="main", name="Main", **FORMS[kind])
-    assert admin_client.post(change_url(service), posted(kind, **{kind.secret_field: "second-secret"})).status_code == 302
+    assert (
+        admin_client.post(change_url(service), posted(kind, **{kind.secret_field: "second-secret"})).status_code == 302
+    )
     pages = [
         admin_client.get(change_url(service)),
         admin_client.get(reverse("admin:sms_services_smsservice_changelist")),

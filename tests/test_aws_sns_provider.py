@@ -9,6 +9,7 @@ import pytest
 pytest.register_assert_rewrite("tests.provider_contract")
 
 from sms_services.choices import ErrorKind, Outcome, Purpose  # noqa: E402
+from sms_services.exceptions import MissingSDK  # noqa: E402
 from sms_services.providers.aws_sns import AwsSnsConfiguration, AwsSnsProvider, available_regions  # noqa: E402
 from sms_services.providers.aws_sns_errors import CONNECTION_ERRORS, ERRORS, SERVICE_ERRORS  # noqa: E402
 from tests.provider_contract import NUMBER, TEXT, ProviderContract, message, secret  # noqa: E402
@@ -150,6 +151,12 @@ class TestAwsSns(ProviderContract):
         regions = available_regions()
         assert {"us-east-1", "eu-west-1", "ap-southeast-1"} <= regions
         assert "us-nowhere-1" not in regions
+
+    def test_regions_of_a_missing_sdk_name_the_extra(self, monkeypatch):
+        available_regions.cache_clear()
+        monkeypatch.setitem(sys.modules, "botocore.session", None)
+        with pytest.raises(MissingSDK, match=r"django-sms-services\[aws-sns\]"):
+            available_regions()
 
     # Verifying
 

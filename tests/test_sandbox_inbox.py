@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import Permission, User
-from django.http import HttpRequest, HttpResponse
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
@@ -25,15 +26,14 @@ CLEAR = "/sms/sandbox/clear/"
 ANNA, BEN, CHEN = "+12065550100", "+12065550101", "+8613800000002"
 
 
-def strict_csp(get_response: Any) -> Any:
-    """Middleware: no page may use anything but files of its own."""
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-        return response
-
-    return middleware
+def with_strict_policy(route: Any) -> None:
+    """Let a page use nothing but files of its own."""
+    if route.request.resource_type != "document":
+        route.continue_()
+        return
+    response = route.fetch()
+    policy = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    route.fulfill(response=response, headers={**response.headers, "content-security-policy": policy})
 
 
 @pytest.fixture
@@ -153,13 +153,13 @@ def test_only_texts_of_other_days_show_their_date(staff_client: Client, service:
 
 
 @pytest.mark.parametrize(
-    "text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</p></li><b>482913</b>", "{{ 7 }} {% x %}"]
+    "text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</p></li><b>482913</b>"]
 )
 def test_texts_are_escaped(staff_client: Client, service: SandboxSms, text: str) -> None:
     receive(service, ANNA, text)
     html = page(staff_client)
     assert text not in html
-    assert bubbles(html) == [str(escape(text))] or "{{" in text
+    assert bubbles(html) == [escape(text)]
 
 
 def test_the_name_of_a_service_is_escaped(staff_client: Client, service: SandboxSms) -> None:
@@ -179,6 +179,7 @@ def test_the_name_of_a_service_is_escaped(staff_client: Client, service: Sandbox
         ("(4829)", ["4829"]),
         ("123 and 123456789 and SMS_123456", []),
         ("On 2026-03-04 you paid 1234.50 or 12,3456", []),
+        ("Open https://example.com/8841/ now", []),
         ("١٢٣٤", []),
     ],
 )
@@ -207,30 +208,23 @@ def test_a_text_of_a_lost_key_is_said_to_be_unreadable_and_the_others_are_shown(
 # How many
 
 
+def queries(client: Client, query: dict[str, str]) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        page(client, **query)
+    return len(captured)
+
+
+@pytest.mark.parametrize("query", [{}, {"fragment": "1"}, {"number": ANNA}])
 def test_the_number_of_queries_is_the_same_for_one_text_and_for_many(
-    staff_client: Client, service: SandboxSms, django_assert_num_queries: Any
+    staff_client: Client, service: SandboxSms, query: dict[str, str]
 ) -> None:
     other = SandboxSms.objects.create(key="other", name="Back office")
     receive(service, ANNA, "one")
-    for query in ({}, {"fragment": "1"}, {"number": ANNA}):
-        with django_assert_num_queries(_queries(staff_client, query)):
-            page(staff_client, **query)
-    expected = {str(query): _queries(staff_client, query) for query in ({}, {"fragment": "1"}, {"number": ANNA})}
+    for_one = queries(staff_client, query)
     for ending in range(10, 50):
         receive(other if ending % 2 else service, f"+120655501{ending}", "one", "two 482913", "three")
         receive(service, ANNA, "more")
-    for query in ({}, {"fragment": "1"}, {"number": ANNA}):
-        with django_assert_num_queries(expected[str(query)]):
-            page(staff_client, **query)
-
-
-def _queries(client: Client, query: dict[str, str]) -> int:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    with CaptureQueriesContext(connection) as captured:
-        client.get(INBOX, query)
-    return len(captured)
+    assert queries(staff_client, query) == for_one <= 7
 
 
 def test_a_busy_phone_hides_no_quiet_one(staff_client: Client, service: SandboxSms) -> None:
@@ -397,7 +391,6 @@ def chromium_page(settings: Any, live_server: Any, admin_user: User) -> Iterator
     """A page of a real browser, logged in as an admin, under a strict policy; fails on anything in the console."""
     sync_api = pytest.importorskip("playwright.sync_api")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    settings.MIDDLEWARE = [f"{__name__}.strict_csp", *settings.MIDDLEWARE]
     client = Client()
     client.force_login(admin_user)
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
@@ -414,6 +407,7 @@ def chromium_page(settings: Any, live_server: Any, admin_user: User) -> Iterator
         )
         context = browser.new_context(base_url=live_server.url, permissions=["clipboard-read", "clipboard-write"])
         context.add_cookies([{**cookie, "url": live_server.url}])
+        context.route("**/*", with_strict_policy)
         page = context.new_page()
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
@@ -428,7 +422,7 @@ def test_a_text_that_arrives_while_the_page_is_open_appears_by_itself(chromium_p
     receive(service, BEN, "an old one")
     response = chromium_page.goto(INBOX)
     assert "default-src 'self'" in response.headers["content-security-policy"]
-    chromium_page.get_by_text("Live").wait_for()
+    chromium_page.get_by_text("Live", exact=True).wait_for()
     receive(service, ANNA, "Your code is 482913.")
     new = chromium_page.locator(".sandbox-text.is-new")
     new.wait_for(timeout=8000)
@@ -453,7 +447,7 @@ def test_what_stays_on_the_desk_is_left_alone_when_a_text_arrives(chromium_page:
         }"""
     )
     receive(service, ANNA, "Anna 2")
-    chromium_page.get_by_text("Anna 2").wait_for(timeout=8000)
+    chromium_page.locator(".sandbox-bubble", has_text="Anna 2").wait_for(timeout=8000)
     left_alone = chromium_page.evaluate(
         """() => ({
             rebuilt: [...document.querySelectorAll("[data-text]")].filter((text) => !text.seen).length,
@@ -477,7 +471,7 @@ def test_a_code_is_copied_by_its_button(chromium_page: Any, service: SandboxSms)
 def test_a_script_in_a_text_is_shown_and_not_run(chromium_page: Any, service: SandboxSms) -> None:
     chromium_page.goto(INBOX)
     receive(service, ANNA, "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">")
-    chromium_page.get_by_text("<script>document.title").wait_for(timeout=8000)
+    chromium_page.locator(".sandbox-bubble", has_text="<script>document.title").wait_for(timeout=8000)
     assert chromium_page.title() != "run"
 
 

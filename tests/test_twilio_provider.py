@@ -1,6 +1,5 @@
 """Twilio: its SDK itself against the simulator."""
 
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -66,6 +65,13 @@ class TestTwilio(ProviderContract):
         (counted,) = provider.send([long], "reference")
         (uncounted,) = self.build(simulator, from_number=MESSAGING_SERVICE).send([long], "reference")
         assert (counted.segments, uncounted.segments) == (2, None)
+
+    @pytest.mark.parametrize("count", [None, "", "many", "1.5"])
+    def test_a_count_that_is_none_does_not_cost_the_message_id(self, simulator, provider, monkeypatch, count):
+        change_messages(monkeypatch, simulator, num_segments=count)
+        (result,) = provider.send([message()], "reference")
+        assert (result.outcome, result.segments) == (Outcome.ACCEPTED, None)
+        assert result.message_id == simulator.journal[0].message_id
 
     def test_an_empty_answer_is_uncertain(self, simulator, provider):
         simulator.fail(Fault.EMPTY)
@@ -418,7 +424,6 @@ def change_messages(monkeypatch, simulator, **changes):
     monkeypatch.setattr(simulator, "_message", lambda *arguments: {**show(*arguments), **changes})
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SO_LINGER")
 def test_the_modules_tables_know_every_status_of_the_sdk():
     """All but those of incoming messages, and of messages to several numbers at once."""
     from twilio.rest.api.v2010.account.message import MessageInstance

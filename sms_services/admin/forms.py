@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from ..exceptions import InvalidPhoneNumber, MissingSDK, UnusableTemplate
-from ..models import AwsSnsSms, SmsService, SmsTemplate, TemplateCode
+from ..models import SmsService, SmsTemplate, TemplateCode
 from ..phone_numbers import normalize
 from ..providers.aws_sns import available_regions
 
@@ -42,10 +42,6 @@ class ServiceForm(forms.ModelForm):
 class AwsSnsForm(ServiceForm):
     """Offers the regions that the installed SDK knows; without the SDK, a text field that says what to install."""
 
-    class Meta:
-        model = AwsSnsSms
-        fields = "__all__"
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "region" not in self.fields:
@@ -56,7 +52,8 @@ class AwsSnsForm(ServiceForm):
             self.fields["region"].help_text = str(error)
             return
         stored = [self.instance.region] if self.instance.region and self.instance.region not in regions else []
-        self.fields["region"].widget = forms.Select(choices=[("", "---------"), *((r, r) for r in [*stored, *sorted(regions)])])
+        choices = [(region, region) for region in [*stored, *sorted(regions)]]
+        self.fields["region"].widget = forms.Select(choices=[("", "---------"), *choices])
 
 
 class TemplateCodeFormSet(forms.BaseInlineFormSet):

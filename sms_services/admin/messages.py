@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from ..advice import advice_for
 from ..models import SmsAttempt, SmsMessage
 from ..phone_numbers import mask
-from ..advice import advice_for
 
 
 class ReadOnly:

@@ -25,7 +25,7 @@ def private_post(*parameters: str) -> Callable[[Callable[..., HttpResponse]], Ca
 
         @wraps(method)
         def wrapped(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            request.exception_reporter_filter = AlwaysActiveFilter()  # type: ignore[attr-defined]
+            request.exception_reporter_filter = AlwaysActiveFilter()
             view = method_decorator(sensitive_post_parameters(*parameters))(hidden)
             return view(self, request, *args, **kwargs)
 

@@ -15,16 +15,14 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelFilter, PolymorphicParentModelAdmin
 
+from ..advice import advice_for
 from ..api import send_message
 from ..delivery.pacing import leave_line
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..providers import get_provider
-from ..advice import advice_for
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
 from .privacy import private_post
-
-KINDS = (AlibabaCloudSms, AwsSnsSms, TwilioSms, SandboxSms)
 
 
 class ProtectsServicesInUse:
@@ -56,7 +54,7 @@ def usage_of(service: SmsService) -> list[str]:
 
 @admin.register(SmsService)
 class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
-    child_models = KINDS
+    child_models = [AlibabaCloudSms, AwsSnsSms, TwilioSms, SandboxSms]
     list_display = ("name", "key", "kind", "is_active", "max_per_second")
     list_filter = ("is_active", PolymorphicChildModelFilter)
     search_fields = ("name", "key")
@@ -115,7 +113,8 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         else:
             words = " ".join(str(part) for part in (answer.detail, answer.advice) if part)
             code = f" ({answer.code})" if answer.code else ""
-            messages.error(request, f"{_('The provider did not accept the credentials.')}{code} {words} {details}".strip())
+            refused = _("The provider did not accept the credentials.")
+            messages.error(request, f"{refused}{code} {words} {details}".strip())
         return HttpResponseRedirect(_change_url(service))
 
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -144,9 +143,9 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
 
     def _send_test(self, service: SmsService, form: TestMessageForm) -> SmsMessage | None:
         try:
-            return send_message(
-                service, form.cleaned_data["phone_number"], form.cleaned_data["template"], form.params
-            )[0]
+            return send_message(service, form.cleaned_data["phone_number"], form.cleaned_data["template"], form.params)[
+                0
+            ]
         except SmsError as error:
             form.add_error(None, str(error))
             return None
@@ -188,7 +187,7 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
             context["is_sandbox"] = isinstance(service, SandboxSms)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def save_model(self, request: HttpRequest, obj: SmsService, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "max_per_second" in form.changed_data:
             leave_line(obj.pk)

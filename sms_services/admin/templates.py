@@ -35,7 +35,7 @@ class SmsTemplateAdmin(admin.ModelAdmin):
     list_display = ("name", "key", "purpose", "variable_list", "code_list")
     list_filter = ("purpose",)
     search_fields = ("name", "key", "text")
-    prepopulated_fields = {"key": ("name",)}  # noqa: RUF012
+    prepopulated_fields = {"key": ("name",)}
     readonly_fields = ("preview",)
     inlines = (TemplateCodeInline,)
     fieldsets = (
@@ -44,7 +44,7 @@ class SmsTemplateAdmin(admin.ModelAdmin):
     )
 
     class Media:
-        css = {"all": ("sms_services/preview.css",)}  # noqa: RUF012
+        css = {"all": ("sms_services/preview.css",)}
         js = ("sms_services/preview.js",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -75,7 +75,9 @@ class SmsTemplateAdmin(admin.ModelAdmin):
         if not (self.has_view_or_change_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         values = {
-            name.removeprefix("sample_"): value for name, value in request.POST.items() if name.startswith("sample_")
+            name.removeprefix("sample_"): str(value)
+            for name, value in request.POST.items()
+            if name.startswith("sample_")
         }
         preview = Preview.of(request.POST.get("text", ""), values)
         return render(request, "admin/sms_services/smstemplate/preview_body.html", {"preview": preview})

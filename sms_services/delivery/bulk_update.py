@@ -10,7 +10,8 @@ from typing import Any
 from django.db import connections, models
 
 _POSTGRESQL_AND_SQLITE = (
-    "WITH new ({names}) AS (VALUES {rows}) UPDATE {table} SET {assignments} FROM new WHERE {table}.{key} = new.{key}{where}"
+    "WITH new ({names}) AS (VALUES {rows}) "
+    "UPDATE {table} SET {assignments} FROM new WHERE {table}.{key} = new.{key}{where}"
 )
 _MYSQL = (
     "UPDATE {table} JOIN (WITH new ({names}) AS (VALUES {rows}) SELECT * FROM new) AS new "
@@ -40,8 +41,8 @@ def update_rows(
         return 0
     connection = connections[using]
     quote = connection.ops.quote_name
-    fields = [model._meta.pk, *(model._meta.get_field(name) for name in field_names)]
-    guards = [model._meta.get_field(name) for name in where]
+    fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in field_names)]
+    guards: list[Any] = [model._meta.get_field(name) for name in where]
     table = quote(model._meta.db_table)
 
     def prepared(field: Any, value: Any) -> Any:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
 from ..conf import get_settings
+from ..exceptions import EncryptionKeyError
 from ..logs import log
 from ..models import SmsMessage, SmsService
 from ..providers import get_provider
@@ -36,16 +37,27 @@ def deliver(service: SmsService, messages: Sequence[SmsMessage]) -> None:
     provider = get_provider(service)
     pace = Pace.of(service)
     purpose = messages[0].purpose
-    outgoing = [message.outgoing() for message in messages]
-    rest = list(range(len(messages)))
-    for indexes in provider.batches(outgoing, pace.batch_limit):
+    ready = _readable(messages)
+    rest = {message.pk for message, _ in ready}
+    for indexes in provider.batches([outgoing for _, outgoing in ready], pace.batch_limit):
         wait = pace.take(len(indexes), first_in_line=purpose == Purpose.OTP)
         if wait:
-            put_to_broker([messages[index].pk for index in rest], purpose, after=wait)
+            put_to_broker(sorted(rest), purpose, after=wait)
             return
-        taken = set(indexes)
-        rest = [index for index in rest if index not in taken]
-        _deliver_batch(service, provider, [(messages[index], outgoing[index]) for index in indexes])
+        batch = [ready[index] for index in indexes]
+        rest.difference_update(message.pk for message, _ in batch)
+        _deliver_batch(service, provider, batch)
+
+
+def _readable(messages: Sequence[SmsMessage]) -> list[tuple[SmsMessage, OutgoingMessage]]:
+    """What goes to the provider. A message whose variables no key opens stays queued until the key is back."""
+    ready = []
+    for message in messages:
+        try:
+            ready.append((message, message.outgoing()))
+        except EncryptionKeyError:
+            log(logging.ERROR, "sms.unreadable_variables", message=message.pk, service=message.service_id)
+    return ready
 
 
 def _deliver_batch(

@@ -79,8 +79,7 @@ class Pace:
 
     @property
     def _interval(self) -> float:
-        assert self.max_per_second is not None
-        return 1.0 / (self.max_per_second * HEADROOM)
+        return 1.0 / ((self.max_per_second or 1) * HEADROOM)
 
     def _moved(self, field: str, now: float, messages: int) -> ExpressionWrapper:
         start = Greatest(F(field), Value(now), output_field=FloatField())

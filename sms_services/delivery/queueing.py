@@ -56,7 +56,7 @@ def put_to_broker(message_ids: Sequence[int], purpose: str, *, after: float = 0.
             retry=False,
             ignore_result=True,
         )
-    except Exception as error:  # whatever a broker's client raises: the rows are safe, the sweep rings again
+    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises: the rows are safe, the sweep rings again
         log(logging.WARNING, "sms.broker_unreachable", messages=len(message_ids), error=type(error).__name__)
         leave_to_sweep(message_ids, after)
 

@@ -12,7 +12,6 @@ from ..conf import get_settings
 from ..exceptions import LookUpFailed
 from ..logs import log
 from ..models import SmsMessage, SmsService
-from ..phone_numbers import mask
 from ..placeholders import matching_pattern
 from ..providers import get_provider
 from ..providers.base import Provider, Record

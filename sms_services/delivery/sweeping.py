@@ -66,7 +66,7 @@ def look_up_doubtful(now: datetime) -> int:
     for chunk in chunks(ids, LOOK_UPS):
         try:
             reconcile_messages.apply_async(args=[list(chunk)], queue=get_settings().QUEUE or None, retry=False)
-        except Exception as error:  # the broker is down: a later round finds them again
+        except Exception as error:  # noqa: BLE001 - the broker is down: a later round finds them again
             log(logging.WARNING, "sms.broker_unreachable", messages=len(chunk), error=type(error).__name__)
     return len(ids)
 

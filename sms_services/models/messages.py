@@ -59,9 +59,7 @@ class SmsMessage(models.Model):
     after a message that has not moved on (empty: it has nothing more to do).
     """
 
-    service = models.ForeignKey(
-        SmsService, models.PROTECT, related_name="messages", verbose_name=_("service")
-    )
+    service = models.ForeignKey(SmsService, models.PROTECT, related_name="messages", verbose_name=_("service"))
     template = models.ForeignKey(
         SmsTemplate, models.SET_NULL, null=True, blank=True, related_name="messages", verbose_name=_("template")
     )
@@ -72,9 +70,7 @@ class SmsMessage(models.Model):
     params = models.JSONField(_("variables"), default=dict, blank=True)
     sensitive_params = EncryptedTextField(_("sensitive variables"), blank=True, default="")
 
-    status = models.CharField(
-        _("status"), max_length=12, choices=MessageStatus.choices, default=MessageStatus.QUEUED
-    )
+    status = models.CharField(_("status"), max_length=12, choices=MessageStatus.choices, default=MessageStatus.QUEUED)
     skip_reason = models.CharField(_("why skipped"), max_length=12, choices=SkipReason.choices, blank=True)
     error_kind = models.CharField(_("kind of error"), max_length=12, choices=ErrorKind.choices, blank=True)
     provider_code = models.CharField(_("provider's code"), max_length=64, blank=True)
@@ -157,12 +153,8 @@ class SmsMessage(models.Model):
 class SmsAttempt(models.Model):
     """One try that was not accepted. Accepted ones stand in the message itself."""
 
-    message = models.ForeignKey(
-        SmsMessage, models.CASCADE, related_name="attempts", verbose_name=_("message")
-    )
-    service = models.ForeignKey(
-        SmsService, models.PROTECT, related_name="+", verbose_name=_("service")
-    )
+    message = models.ForeignKey(SmsMessage, models.CASCADE, related_name="attempts", verbose_name=_("message"))
+    service = models.ForeignKey(SmsService, models.PROTECT, related_name="+", verbose_name=_("service"))
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices)
     error_kind = models.CharField(_("kind of error"), max_length=12, choices=ErrorKind.choices, blank=True)
     provider_code = models.CharField(_("provider's code"), max_length=64, blank=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import Purpose
@@ -19,7 +20,6 @@ PURPOSE_VARIABLES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     Purpose.APPROVAL: (frozenset({"processTitle", "userNick"}), frozenset({"processTitle", "userNick"})),
     Purpose.CC: (frozenset({"processTitle", "userNick"}), frozenset({"processTitle", "userNick"})),
 }
-
 
 
 class SmsTemplate(models.Model):
@@ -46,9 +46,7 @@ class SmsTemplate(models.Model):
             "and its variables are checked before sending."
         ),
     )
-    purpose = models.CharField(
-        _("purpose"), max_length=20, choices=Purpose.choices, default=Purpose.NOTIFICATION
-    )
+    purpose = models.CharField(_("purpose"), max_length=20, choices=Purpose.choices, default=Purpose.NOTIFICATION)
     variables = models.CharField(
         _("variables"),
         max_length=255,
@@ -104,11 +102,14 @@ class SmsTemplate(models.Model):
         """Raise ``InvalidParams`` unless the variables are exactly the template's."""
         names = set(self.variable_names)
         if missing := sorted(names - set(params)):
-            raise InvalidParams(f"The template “{self}” also needs: {', '.join(missing)}.")
+            raise InvalidParams(
+                gettext("The template “%(template)s” also needs: %(names)s.")
+                % {"template": self, "names": ", ".join(missing)}
+            )
         if unknown := sorted(set(params) - names):
             raise InvalidParams(
-                f"The template “{self}” has no {', '.join(unknown)}. "
-                + (f"It takes: {', '.join(sorted(names))}." if names else "It takes no variables.")
+                gettext("The template “%(template)s” has no variable %(names)s. It takes: %(known)s.")
+                % {"template": self, "names": ", ".join(unknown), "known": ", ".join(sorted(names)) or "-"}
             )
 
     def code_for(self, service: SmsService) -> str:
@@ -119,13 +120,19 @@ class SmsTemplate(models.Model):
         """
         if not service.sends_by_code:
             if not self.text:
-                raise UnusableTemplate(f"The template “{self}” has no text, and “{service}” sends texts. Enter one.")
+                raise UnusableTemplate(
+                    gettext("The template “%(template)s” has no text, and “%(service)s” sends texts. Enter one.")
+                    % {"template": self, "service": service}
+                )
             return ""
         code = self.codes.filter(service_id=service.pk).values_list("code", flat=True).first() if self.pk else None
         if code is None:
             raise UnusableTemplate(
-                f"The template “{self}” has no template code for “{service}”, which sends by code. "
-                "Add the code that the platform shows for it."
+                gettext(
+                    "The template “%(template)s” has no template code for “%(service)s”, which sends by code. "
+                    "Add the code that the platform shows for it."
+                )
+                % {"template": self, "service": service}
             )
         return code
 
@@ -133,15 +140,9 @@ class SmsTemplate(models.Model):
 class TemplateCode(models.Model):
     """The code under which a service's platform knows a template."""
 
-    template = models.ForeignKey(
-        SmsTemplate, models.CASCADE, related_name="codes", verbose_name=_("template")
-    )
-    service = models.ForeignKey(
-        SmsService, models.PROTECT, related_name="template_codes", verbose_name=_("service")
-    )
-    code = models.CharField(
-        _("code"), max_length=64, help_text=_("As the platform shows it, for example SMS_123456.")
-    )
+    template = models.ForeignKey(SmsTemplate, models.CASCADE, related_name="codes", verbose_name=_("template"))
+    service = models.ForeignKey(SmsService, models.PROTECT, related_name="template_codes", verbose_name=_("service"))
+    code = models.CharField(_("code"), max_length=64, help_text=_("As the platform shows it, for example SMS_123456."))
 
     class Meta:
         verbose_name = _("template code")

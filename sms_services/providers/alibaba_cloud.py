@@ -32,7 +32,6 @@ from ..phone_numbers import is_mainland_china
 from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
 from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
 from .base import OutgoingMessage, Provider, Record, Result, Verification
-from .pool import map_in_pool
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -127,7 +126,7 @@ class AlibabaCloudProvider(Provider):
         results = dict.fromkeys(range(len(messages)), self.refusal("AmbiguousNumber"))
         parts = [clear] if clear else []
         while parts:
-            answers = map_in_pool(lambda part: self._submit([messages[index] for index in part], reference), parts)
+            answers = self.map(lambda part: self._submit([messages[index] for index in part], reference), parts)
             verdict = next((answer for answer in answers if self._concerns_everybody(answer)), None)
             halves: list[list[int]] = []
             for part, answer in zip(parts, answers, strict=True):
@@ -145,7 +144,6 @@ class AlibabaCloudProvider(Provider):
         if len({_template_and_region(message) for message in messages}) > 1:
             raise ValueError("A group has one template code, and numbers on the mainland or elsewhere; see batches().")
         numbers = [_wire_number(message.phone_number) for message in messages]
-        # Only escaped characters beyond ASCII: half as long in a URL as their UTF-8, and the same to the vendor.
         if _equal_params(messages):
             params = dict(messages[0].params)
             result, body = self._ask(
@@ -335,13 +333,14 @@ class AlibabaCloudProvider(Provider):
 
     def _ask(self, operation: str, messages: Sequence[OutgoingMessage] = (), **fields: Any) -> tuple[Result, Any]:
         """Call an operation by the SDK's name for it: the result, and the answer's body if the vendor said OK."""
-        client = self.client  # outside the attempt: a missing SDK or key is no uncertain answer
+        # Outside the attempt: a missing SDK or key, or an SDK that changed inside, is no uncertain answer.
+        client = self.client
+        _prepare_session(self._endpoint_url, client._max_idle_conns)
         bodies: list[Any] = []
 
         def call() -> Any:
             from alibabacloud_dysmsapi20170525 import models
 
-            _prepare_session(self._endpoint_url, client._max_idle_conns)
             request = getattr(models, operation.title().replace("_", "") + "Request")
             return getattr(client, operation)(request(**fields))
 
@@ -495,8 +494,11 @@ _NO_CODE = _("The value of “%(name)s” must be 4 to 6 digits or letters, as i
 # Answers
 
 
-#: The answer to a wrong signature repeats the request, encoded once or twice: number, variables and all.
-_ECHO = re.compile(r"(server )?string ?to ?sign.*|canonical ?request.*|\S*%[0-9A-F]{2}.*", re.IGNORECASE | re.DOTALL)
+#: The answer to a wrong signature repeats the request, encoded once or twice: number, variables and all. Whatever
+#: is encoded goes, with all that follows: it would not be recognised as a message's own.
+_ECHO = re.compile(
+    r"(server )?string ?to ?sign.*|canonical ?request.*|\S*(%[0-9A-F]{2}|\\u[0-9A-F]{4}).*", re.IGNORECASE | re.DOTALL
+)
 
 
 def _without_echo(message: object) -> str:
@@ -523,14 +525,18 @@ def _reason(error: BaseException) -> BaseException | None:
 
 
 def _never_left(error: BaseException) -> bool:
-    """Whether no connection came about, so that no byte of the request was sent."""
-    from requests.exceptions import ConnectTimeout, ProxyError
-    from urllib3.exceptions import NewConnectionError
+    """Whether no connection to the vendor came about, so that no byte of the request was sent.
 
-    if isinstance(error, ConnectTimeout | ProxyError):
-        return True
+    The class that `requests` chose is not enough: a connection that breaks after the request went out through a
+    proxy is a ``ProxyError`` too, as http.client has closed it by then and urllib3 takes it for one never made.
+    """
+    from urllib3.exceptions import ConnectTimeoutError
+
     reason = _reason(error)
-    if isinstance(reason, NewConnectionError):
+    reason = getattr(reason, "original_error", reason)
+    if isinstance(reason, ConnectTimeoutError):  # and its subclasses for refused connections and unknown names
+        return True
+    if type(reason) is OSError and str(reason).startswith("Tunnel connection failed"):
         return True
     return any(isinstance(detail, ssl.SSLCertVerificationError) for detail in getattr(reason, "args", ()))
 

@@ -5,7 +5,7 @@ OpenAPI, "Common client error codes". Codes of calls that this project never mak
 templates and short links) are left out.
 
 Nothing is idempotent there, and ``isp.*`` codes come from somewhere inside the platform. So ``retry`` stands only
-at codes with which the gateway turned a request away before the SMS service saw it.
+at codes with which the gateway turned a request away before the SMS service saw it, and at missing connections.
 """
 
 from collections.abc import Mapping
@@ -281,6 +281,31 @@ RECEIPT_ERRORS: Mapping[str, ProviderError] = {
     ),
 }
 
+#: What kept Alibaba Cloud from answering, by the name of urllib3's exception.
+CONNECTION_ERRORS: Mapping[str, ProviderError] = {
+    "ConnectTimeoutError": ProviderError(
+        TRANSIENT,
+        _("Alibaba Cloud did not answer the connection in time. Check this server's network, firewall and proxy."),
+        retry=True,
+    ),
+    "NameResolutionError": ProviderError(
+        TRANSIENT, _("Alibaba Cloud's address could not be resolved. Check this server's DNS."), retry=True
+    ),
+    "NewConnectionError": ProviderError(
+        TRANSIENT, _("No connection to Alibaba Cloud. Check this server's network and firewall."), retry=True
+    ),
+    "ProxyError": ProviderError(
+        TRANSIENT,
+        _("The HTTP proxy of this server failed. Check HTTPS_PROXY and NO_PROXY in its environment."),
+        retry=True,
+    ),
+    "SSLError": ProviderError(
+        TRANSIENT,
+        _("The connection to Alibaba Cloud is not trusted. Check this server's clock, its certificates and any proxy."),
+        retry=True,
+    ),
+}
+
 ERRORS: Mapping[str, ProviderError] = {
     **GATEWAY_ERRORS,
     **ACCOUNT_ERRORS,
@@ -288,4 +313,5 @@ ERRORS: Mapping[str, ProviderError] = {
     **VARIABLE_ERRORS,
     **NUMBER_ERRORS,
     **RECEIPT_ERRORS,
+    **CONNECTION_ERRORS,
 }

@@ -138,7 +138,8 @@ class AwsSnsProvider(Provider):
         code, detail = str(problem.get("Code") or status), str(problem.get("Message") or "")
         request_id = str(metadata.get("RequestId") or "")
         entry = self.errors.get(code)
-        if entry.kind is ErrorKind.THROTTLED if entry else status == 429:
+        throttled = entry.kind is ErrorKind.THROTTLED if entry else status == 429
+        if throttled:
             # Nothing was taken, whatever the status.
             pause = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
             seconds = float(pause) if pause.isdecimal() else None

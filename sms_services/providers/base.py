@@ -3,8 +3,8 @@
 A provider knows nothing of models. It is built from a frozen configuration, gets ``OutgoingMessage``s and
 answers with one ``Result`` each. It never raises for what the vendor says or fails to say: a refusal is data.
 
-To add one: subclass ``Provider``, give its table of ``errors``, and write ``connect`` and, for a vendor without batches,
-``send_one``; for one with batches, ``batches`` and ``send``. Run every SDK call through ``attempt``.
+To add one: subclass ``Provider``, give its table of ``errors``, and write ``connect`` and, for a vendor without
+batches, ``send_one``; for one with batches, ``batches`` and ``send``. Run every SDK call through ``attempt``.
 """
 
 import re
@@ -147,7 +147,8 @@ class Provider(ABC):
     def batches(self, messages: Sequence[OutgoingMessage], limit: int | None = None) -> Iterator[list[int]]:
         """Cut messages into groups that are claimed and sent together; yields lists of indexes.
 
-        Every index comes once. ``limit`` caps a group (the rate limit). No number comes twice in a group that is sent as one request.
+        Every index comes once. ``limit`` caps a group (the rate limit). No number comes twice in a group that is
+        sent as one request.
         """
         size = min(CLAIM_SIZE, limit or CLAIM_SIZE)
         for start in range(0, len(messages), size):
@@ -232,12 +233,12 @@ class Provider(ABC):
         with silenced_sdk_loggers():
             try:
                 response = call()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the SDKs raise far more than they document
                 result = self.read_error(error)
             else:
                 try:
                     result = read(response)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - an answer can be wrong in any way
                     result = Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code=type(error).__name__)
         return scrubbed(result, messages)
 

@@ -6,7 +6,7 @@ Twilio keeps no reference of ours, but lists an account's messages, so a text in
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ class TwilioConfiguration:
 
     account_sid: str
     auth_token: Secret
-    from_number: str
+    from_number: str = field(repr=False)
     endpoint_url: str = ""
     connect_timeout: float = 3.0
     read_timeout: float = 8.0
@@ -92,8 +92,8 @@ class TwilioProvider(Provider):
             # A service is what its row says: TWILIO_EDGE, TWILIO_REGION and the rest must not change it.
             environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
         )
-        if configuration.endpoint_url:
-            client.api.base_url = configuration.endpoint_url
+        # Also without an endpoint of ours: the first use of ``api`` imports most of the SDK.
+        client.api.base_url = configuration.endpoint_url or client.api.base_url
         return client
 
     def send_one(self, message: OutgoingMessage) -> Result:
@@ -177,8 +177,7 @@ class TwilioProvider(Provider):
         if not created.sid:
             # An empty answer of success is no exception for the SDK.
             return Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, "MissingMessageId", request_id=request_id)
-        # A messaging service counts later and says 0.
-        segments = int(created.num_segments or 0) or None
+        segments = _segments(created.num_segments)
         return Result(Outcome.ACCEPTED, request_id=request_id, message_id=created.sid, segments=segments)
 
     def _read_answer(self, given_code: object, message: object) -> Result:
@@ -189,7 +188,8 @@ class TwilioProvider(Provider):
         status = getattr(self.client.http_client.answer, "status", 0)
         code, detail = str(given_code or status), _SDKS_WORDS.sub("", str(message))
         request_id, entry = self._answer_header("Twilio-Request-Id"), self.errors.get(code)
-        if entry.kind is ErrorKind.THROTTLED if entry else status == 429:
+        throttled = entry.kind is ErrorKind.THROTTLED if entry else status == 429
+        if throttled:
             # "Never processed and always safe to retry" (error 20429).
             pause = self._answer_header("Retry-After")
             seconds = float(pause) if pause.isdecimal() else None
@@ -253,7 +253,7 @@ class TwilioProvider(Provider):
             text=(message.body or "").removeprefix(_TRIAL_PREFIX),
             code=code,
             error_kind=(entry.kind if entry else ErrorKind.UNKNOWN) if failed else None,
-            segments=int(message.num_segments or 0) or None,
+            segments=_segments(message.num_segments),
         )
 
 
@@ -279,7 +279,7 @@ def _http_client(configuration: TwilioConfiguration) -> "TwilioHttpClient":
                 method, url, params, data, headers, auth=auth, timeout=self.timeout, allow_redirects=False
             )
             self.answer.status, self.answer.headers = answer.status_code, answer.headers
-            return Response(answer.status_code, answer.text, answer.headers)
+            return Response(answer.status_code, answer.content.decode(errors="replace"), answer.headers)
 
     client = HttpClient()
     client.timeout = (configuration.connect_timeout, configuration.read_timeout)
@@ -288,6 +288,11 @@ def _http_client(configuration: TwilioConfiguration) -> "TwilioHttpClient":
     for scheme in ("https://", "http://"):
         client.session.mount(scheme, adapter)
     return client
+
+
+def _segments(given: str | None) -> int | None:
+    """Twilio's count; a messaging service says 0 until it has chosen a sender."""
+    return int(given) or None if given and given.isdecimal() else None
 
 
 def _account_details(account: "AccountInstance") -> list[tuple[str | Promise, str]]:

@@ -46,4 +46,3 @@ def _reencrypt_column(model: type[models.Model], field: EncryptedTextField) -> t
         # Only if nobody has changed or wiped it meanwhile.
         done += stored.filter(pk=pk, stored_token=token).update(**{field.name: Secret(fresh)})
     return done, failed
-

@@ -50,9 +50,7 @@ class Command(BaseCommand):
         rows = [("number", "status", "kind", "code", "what to do")]
         for message in messages:
             advice = str(advice_for(message))
-            rows.append(
-                (mask(message.phone_number), message.status, message.error_kind, message.provider_code, advice)
-            )
+            rows.append((mask(message.phone_number), message.status, message.error_kind, message.provider_code, advice))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]

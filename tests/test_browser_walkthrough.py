@@ -1,0 +1,107 @@
+"""What the README promises, as an admin sees it: a real browser, the real SDKs, simulators in the vendors' place."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from sms_services.models import SmsService
+from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, TwilioSimulator
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
+
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+KINDS = [
+    ("Alibaba Cloud SMS", AlibabaCloudSimulator, "alibaba_cloud", "access_secret"),
+    ("AWS SNS SMS", AwsSnsSimulator, "aws_sns", "secret_key"),
+    ("Twilio SMS", TwilioSimulator, "twilio", "auth_token"),
+]
+
+
+@pytest.fixture
+def admin_page(page, live_server, admin_user):
+    page.goto(f"{live_server.url}/admin/login/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "password")
+    page.click("input[type=submit]")
+    return page
+
+
+def add_service(page, base_url, kind, name, fields):
+    page.goto(f"{base_url}/admin/sms_services/smsservice/add/")
+    page.get_by_label(kind, exact=True).check()
+    page.get_by_role("button", name="Continue").click()
+    page.fill("#id_name", name)
+    page.press("#id_name", "Tab")
+    expect(page.locator("#id_key")).to_have_value(name.lower())
+    for field, value in fields.items():
+        locator = page.locator(f"#id_{field}")
+        if locator.evaluate("element => element.tagName") == "SELECT":
+            locator.select_option(value)
+        else:
+            locator.fill(value)
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator(".messagelist")).to_contain_text("added successfully")
+
+
+def assert_fits_its_window(page):
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(("kind", "simulator_class", "name", "secret"), KINDS, ids=["alibaba", "sns", "twilio"])
+def test_an_admin_adds_a_service_and_verifies_it(
+    admin_page, live_server, sms_settings, kind, simulator_class, name, secret, window
+):
+    page = admin_page
+    page.set_viewport_size(window)
+    with simulator_class() as simulator:
+        sms_settings(ENDPOINT_URLS={name: simulator.url})
+        add_service(page, live_server.url, kind, "Main", simulator.credentials)
+        assert simulator.credentials[secret] not in page.content()
+        expect(page.locator(f"#id_{secret}")).to_have_value("")
+        expect(page.locator(f"#id_{secret}")).to_have_attribute("placeholder", re.compile("Stored"))
+        assert_fits_its_window(page)
+
+        page.get_by_role("button", name="Verify credentials").click()
+        expect(page.locator(".messagelist .success")).to_contain_text("The credentials work.")
+
+        page.fill(f"#id_{secret}", "a-wrong-secret-0123456789")
+        page.get_by_role("button", name="Save and continue editing").click()
+        page.get_by_role("button", name="Verify credentials").click()
+        error = page.locator(".messagelist .error")
+        expect(error).to_contain_text("did not accept the credentials")
+        assert "a-wrong-secret" not in page.content()
+        assert_fits_its_window(page)
+    assert SmsService.objects.get().key == "main"
+
+
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
+def test_a_text_travels_from_the_admin_to_the_sandbox_inbox(admin_page, live_server, window):
+    page = admin_page
+    page.set_viewport_size(window)
+    add_service(page, live_server.url, "Sandbox SMS", "Sandbox", {})
+
+    page.goto(f"{live_server.url}/admin/sms_services/smstemplate/add/")
+    page.fill("#id_name", "Welcome")
+    page.press("#id_name", "Tab")
+    page.fill("#id_text", "Welcome, ${name}!")
+    preview = page.locator(".sms-preview")
+    expect(preview).to_contain_text("Welcome, name!")
+    preview.get_by_label("name").fill("Zoë’s friend")
+    expect(preview).to_contain_text("Welcome, Zoë’s friend!")
+    expect(preview).to_contain_text("UCS-2 because of ë ’")
+    assert_fits_its_window(page)
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    page.goto(f"{live_server.url}/admin/sms_services/smsservice/{SmsService.objects.get().pk}/change/")
+    page.get_by_role("link", name="Send test SMS").click()
+    page.fill("#id_phone_number", "+1 (206) 555-0100")
+    page.fill("#id_variable_name", "Alex")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Outcome: Sent")
+    assert_fits_its_window(page)
+
+    page.goto(f"{live_server.url}/sms/sandbox/")
+    expect(page.locator("body")).to_contain_text("Welcome, Alex!")
+    assert_fits_its_window(page)

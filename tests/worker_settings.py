@@ -1,0 +1,14 @@
+"""The reference project's settings for the processes of `tests.workers`.
+
+`TEST_PREFIX` begins the names of their queues, `TEST_IMPORTS` names modules that workers import. Their logs say more.
+"""
+
+from config.settings import *  # noqa: F403
+from config.settings import CELERY_TASK_DEFAULT_QUEUE, LOGGING, SMS_SERVICES, env
+
+_PREFIX = env.str("TEST_PREFIX", default="")
+
+CELERY_TASK_DEFAULT_QUEUE = f"{_PREFIX}{CELERY_TASK_DEFAULT_QUEUE}"
+CELERY_IMPORTS = env.list("TEST_IMPORTS", default=[])
+SMS_SERVICES = {**SMS_SERVICES, "OTP_QUEUE": f"{_PREFIX}{SMS_SERVICES['OTP_QUEUE']}"}
+LOGGING = {**LOGGING, "loggers": {**LOGGING["loggers"], "celery": {"level": "INFO"}}}
