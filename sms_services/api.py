@@ -25,7 +25,7 @@ from .exceptions import (
     UnknownTemplate,
     UnusableTemplate,
 )
-from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode
+from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
 from .params import checked_params
 from .phone_numbers import mask, normalize
 from .providers import get_provider
@@ -67,8 +67,7 @@ def send_message(
     _refuse_open_transaction()
     service, messages = _composed(service, phone_numbers, template, params, purpose)
     get_provider(service)
-    with transaction.atomic(using=_database()):
-        _insert(messages)
+    _insert(messages)
     deliver(service, messages)
     return messages
 
@@ -99,6 +98,8 @@ def _database() -> str:
 
 
 def _refuse_open_transaction() -> None:
+    if not transaction.get_connection(_database()).in_atomic_block:
+        return
     try:
         with transaction.atomic(using=_database(), durable=True):
             return
@@ -131,11 +132,13 @@ def _composed(
 
 def _current_service(service: SmsService | str) -> SmsService:
     """The service's row as it is now: what another process saved counts from the next send on."""
-    lookup = {"pk": service.pk} if isinstance(service, SmsService) else {"key": service}
-    current = SmsService.objects.filter(**lookup).first()
+    if not isinstance(service, SmsService | str):
+        raise UnknownService(f"A service is an SmsService or its key, not {type(service).__name__}.")
+    current = current_service(service.pk if isinstance(service, SmsService) else service) if service else None
     if current is None:
         known = ", ".join(SmsService.objects.non_polymorphic().values_list("key", flat=True)[:10]) or "none yet"
-        raise UnknownService(f"There is no SMS service {lookup!r}. Known keys: {known}.")
+        key = service.key if isinstance(service, SmsService) else service
+        raise UnknownService(f"There is no SMS service with the key {key!r}. Known keys: {known}.")
     if not current.is_active:
         raise InactiveService(_("The SMS service “%s” is deactivated. Activate it in admin, or use another.") % current)
     return current

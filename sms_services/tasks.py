@@ -8,7 +8,7 @@ from django.utils import timezone
 from .delivery.delivering import deliver
 from .delivery.reconciling import reconcile
 from .delivery.sweeping import sweep as run_sweep
-from .models import SmsMessage, SmsService
+from .models import SmsMessage, current_service
 
 
 @shared_task(name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
@@ -19,7 +19,8 @@ def deliver_messages(message_ids: list[int]) -> None:
     for message in messages:
         groups[message.service_id, message.purpose].append(message)
     for (service_id, _purpose), group in groups.items():
-        deliver(SmsService.objects.get(pk=service_id), group)
+        if service := current_service(service_id):
+            deliver(service, group)
 
 
 @shared_task(name="sms_services.reconcile_messages", acks_late=True, ignore_result=True)

@@ -112,7 +112,7 @@ def sandbox_inbox(request: HttpRequest) -> HttpResponse:
         )
         response["ETag"] = etag
         return response
-    request.current_app = admin.site.name  # type: ignore[attr-defined]
+    request.current_app = admin.site.name
     context = {
         **admin.site.each_context(request),
         **_desk(newest, number),

@@ -48,9 +48,6 @@ MODELS: dict[type[Simulator], Any] = {
 #: A refusal of each kind that every provider knows.
 RECIPIENT_CODES = {"alibaba_cloud": "isv.MOBILE_NUMBER_ILLEGAL", "aws_sns": "OptedOut", "twilio": "21614"}
 
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-
 def provider_name(simulator: Simulator) -> str:
     name: str = MODELS[type(simulator)].provider_class.name
     return name
@@ -216,11 +213,8 @@ def eager(broker) -> None:
 
 
 @pytest.fixture
-def point_to(sms_settings, monkeypatch) -> Callable[..., None]:
+def point_to(sms_settings) -> Callable[..., None]:
     """`point_to(simulator, …)`: send through simulators instead of through the vendors."""
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
     def point_to(*simulators: Simulator) -> None:
         sms_settings(ENDPOINT_URLS={provider_name(simulator): simulator.url for simulator in simulators})

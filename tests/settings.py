@@ -5,10 +5,20 @@ import os
 import shutil
 import tempfile
 
-_OURS = (
-    "ALLOWED_HOSTS BEHIND_PROXY CACHE_URL CELERY_BROKER_URL CELERY_TASK_ALWAYS_EAGER CSRF_TRUSTED_ORIGINS DEBUG HTTPS "
-    "SECRET_KEY SECRET_KEY_FALLBACKS SECURE_HSTS_SECONDS TIME_ZONE"
-).split()
+_OURS = {
+    "ALLOWED_HOSTS",
+    "BEHIND_PROXY",
+    "CACHE_URL",
+    "CELERY_BROKER_URL",
+    "CELERY_TASK_ALWAYS_EAGER",
+    "CSRF_TRUSTED_ORIGINS",
+    "DEBUG",
+    "HTTPS",
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "SECURE_HSTS_SECONDS",
+    "TIME_ZONE",
+}
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"}
 _FOREIGN = ("SMS_", "AWS_", "TWILIO_", "ALIBABA_CLOUD_", "ALICLOUD_")
 

@@ -44,8 +44,8 @@ def manage(environment: Mapping[str, str], *arguments: str, code: int = 0) -> st
 
 
 def evaluate(environment: Mapping[str, str], expression: str) -> Any:
-    """The value of an expression that sees ``settings``."""
-    program = f"import json; from config import settings; print(json.dumps({expression}, default=str))"
+    """The value of an expression that sees ``settings``; several of them as a list."""
+    program = f"import json; from config import settings; print(json.dumps(({expression}), default=str))"
     return json.loads(run(environment, "-c", program))
 
 
@@ -145,7 +145,8 @@ def test_settings_come_from_the_environment(environment):
     database, cache, broker, transport, secret_key, debug, ours = evaluate(
         environment,
         "settings.DATABASES['default'], settings.CACHES['default']['LOCATION'], settings.CELERY_BROKER_URL, "
-        "getattr(settings, 'CELERY_BROKER_TRANSPORT', ''), settings.SECRET_KEY, settings.DEBUG, settings.SMS_SERVICES",
+        "getattr(settings, 'CELERY_BROKER_TRANSPORT', ''), settings.SECRET_KEY, settings.DEBUG, "
+        "settings.SMS_SERVICES",
     )
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db.internal", 6432, "texts")
     assert database["OPTIONS"] == {"sslmode": "require"}

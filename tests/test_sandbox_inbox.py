@@ -1,6 +1,5 @@
 """The sandbox inbox: who sees it, what stands on it, what it costs, and how it looks after itself in a browser."""
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -59,7 +58,7 @@ def receive(service: SandboxSms, number: str, *texts: str) -> None:
     service.build_provider().send(messages, "reference")
 
 
-def page(client: Client, **query: str) -> str:
+def shown(client: Client, **query: str) -> str:
     response = client.get(INBOX, query)
     assert response.status_code == 200
     return response.content.decode()
@@ -100,7 +99,7 @@ def test_it_is_closed_to_users_who_are_not_staff(client: Client, service: Sandbo
 
 
 def test_it_opens_for_staff_in_the_frame_of_the_admin(staff_client: Client) -> None:
-    html = page(staff_client)
+    html = shown(staff_client)
     assert 'class="breadcrumbs"' in html
     assert 'id="user-tools"' in html
     assert 'class="theme-toggle"' in html
@@ -125,14 +124,14 @@ def test_each_number_has_a_phone_and_the_phone_with_the_newest_text_comes_first(
     receive(service, BEN, "two")
     receive(service, CHEN, "three")
     receive(service, ANNA, "four")
-    html = page(staff_client)
+    html = shown(staff_client)
     assert phones(html) == ["12065550100", "8613800000002", "12065550101"]
     assert bubbles(html) == ["four", "one", "three", "two"]
 
 
 def test_a_text_shows_its_number_time_service_and_segments(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "a" * 161)
-    html = page(staff_client)
+    html = shown(staff_client)
     row = SandboxMessage.objects.get()
     assert "+1 206-555-0100" in html
     assert "Front desk" in html
@@ -142,14 +141,14 @@ def test_a_text_shows_its_number_time_service_and_segments(staff_client: Client,
 
 def test_segments_are_counted_as_the_number_s_country_counts_them(staff_client: Client, service: SandboxSms) -> None:
     receive(service, CHEN, "a" * 71)
-    assert "2 segments UCS-2" in page(staff_client)
+    assert "2 segments UCS-2" in shown(staff_client)
 
 
 def test_only_texts_of_other_days_show_their_date(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "today")
-    assert ", " not in re.findall(r"<time[^>]*>(.*?)</time>", page(staff_client))[0]
+    assert ", " not in re.findall(r"<time[^>]*>(.*?)</time>", shown(staff_client))[0]
     SandboxMessage.objects.update(received_at=timezone.now() - timedelta(days=40))
-    assert ", " in re.findall(r"<time[^>]*>(.*?)</time>", page(staff_client))[0]
+    assert ", " in re.findall(r"<time[^>]*>(.*?)</time>", shown(staff_client))[0]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_only_texts_of_other_days_show_their_date(staff_client: Client, service:
 )
 def test_texts_are_escaped(staff_client: Client, service: SandboxSms, text: str) -> None:
     receive(service, ANNA, text)
-    html = page(staff_client)
+    html = shown(staff_client)
     assert text not in html
     assert bubbles(html) == [escape(text)]
 
@@ -165,7 +164,7 @@ def test_texts_are_escaped(staff_client: Client, service: SandboxSms, text: str)
 def test_the_name_of_a_service_is_escaped(staff_client: Client, service: SandboxSms) -> None:
     SandboxSms.objects.update(name="<script>alert(1)</script>")
     receive(service, ANNA, "hello")
-    assert "<script>alert(1)" not in page(staff_client)
+    assert "<script>alert(1)" not in shown(staff_client)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +186,7 @@ def test_runs_of_four_to_eight_digits_are_emphasised(
     staff_client: Client, service: SandboxSms, text: str, codes: list[str]
 ) -> None:
     receive(service, ANNA, text)
-    html = page(staff_client)
+    html = shown(staff_client)
     assert re.findall(r"<mark>(.*?)</mark>", html) == codes
     assert re.findall(r'data-copy="(.*?)"', html) == codes
     assert bubbles(html) == [text]
@@ -199,7 +198,7 @@ def test_a_text_of_a_lost_key_is_said_to_be_unreadable_and_the_others_are_shown(
     receive(service, ANNA, "from before")
     settings.SMS_SERVICES = {**settings.SMS_SERVICES, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
     receive(service, ANNA, "from now")
-    newer, older = bubbles(page(staff_client))
+    newer, older = bubbles(shown(staff_client))
     assert newer == "from now"
     assert "cannot be read" in older
     assert "encryption keys" in older
@@ -210,7 +209,7 @@ def test_a_text_of_a_lost_key_is_said_to_be_unreadable_and_the_others_are_shown(
 
 def queries(client: Client, query: dict[str, str]) -> int:
     with CaptureQueriesContext(connection) as captured:
-        page(client, **query)
+        shown(client, **query)
     return len(captured)
 
 
@@ -230,7 +229,7 @@ def test_the_number_of_queries_is_the_same_for_one_text_and_for_many(
 def test_a_busy_phone_hides_no_quiet_one(staff_client: Client, service: SandboxSms) -> None:
     receive(service, BEN, "quiet")
     receive(service, ANNA, *(f"busy {i}" for i in range(TEXTS_PER_PHONE + 5)))
-    html = page(staff_client)
+    html = shown(staff_client)
     assert phones(html) == ["12065550100", "12065550101"]
     assert bubbles(html) == [*(f"busy {i}" for i in range(TEXTS_PER_PHONE + 4, 4, -1)), "quiet"]
     assert "Older texts are hidden" in html
@@ -242,7 +241,7 @@ def test_the_desk_holds_the_newest_texts_and_says_that_older_ones_are_hidden(
     numbers = [f"+120655501{ending:02}" for ending in range(50)]
     for number in numbers:
         receive(service, number, *"abcde")
-    html = page(staff_client)
+    html = shown(staff_client)
     assert len(bubbles(html)) == TEXTS
     assert phones(html) == [number[1:] for number in reversed(numbers[10:])]
     assert 'id="sandbox-older"' in html
@@ -250,7 +249,7 @@ def test_the_desk_holds_the_newest_texts_and_says_that_older_ones_are_hidden(
 
 def test_nothing_is_said_to_be_hidden_when_all_is_shown(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, *(f"busy {i}" for i in range(TEXTS_PER_PHONE)))
-    assert "Older texts" not in page(staff_client)
+    assert "Older texts" not in shown(staff_client)
 
 
 # One phone
@@ -262,17 +261,17 @@ def test_nothing_is_said_to_be_hidden_when_all_is_shown(staff_client: Client, se
 def test_a_number_in_any_notation_shows_one_phone(staff_client: Client, service: SandboxSms, notation: str) -> None:
     receive(service, ANNA, "for Anna")
     receive(service, BEN, "for Ben")
-    assert bubbles(page(staff_client, number=notation)) == ["for Anna"]
+    assert bubbles(shown(staff_client, number=notation)) == ["for Anna"]
 
 
 def test_one_phone_shows_more_of_its_texts_than_it_does_among_others(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, *(f"text {i}" for i in range(TEXTS_PER_PHONE + 5)))
-    assert len(bubbles(page(staff_client, number=ANNA))) == TEXTS_PER_PHONE + 5
+    assert len(bubbles(shown(staff_client, number=ANNA))) == TEXTS_PER_PHONE + 5
 
 
 def test_an_unreadable_number_is_explained_and_filters_nothing(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "for Anna")
-    html = page(staff_client, number="<b>nonsense")
+    html = shown(staff_client, number="<b>nonsense")
     assert "This is not a phone number." in html
     assert "<b>nonsense" not in html
     assert bubbles(html) == ["for Anna"]
@@ -280,20 +279,20 @@ def test_an_unreadable_number_is_explained_and_filters_nothing(staff_client: Cli
 
 def test_a_phone_without_texts_is_named(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "for Anna")
-    assert "No texts for +1 206-555-0101 yet" in page(staff_client, number=BEN)
+    assert "No texts for +1 206-555-0101 yet" in shown(staff_client, number=BEN)
 
 
 # Nothing yet
 
 
 def test_an_empty_inbox_explains_how_texts_get_there(staff_client: Client) -> None:
-    html = page(staff_client)
+    html = shown(staff_client)
     assert "No texts yet" in html
     assert reverse("admin:sms_services_smsservice_add") in html
 
 
 def test_it_lists_every_special_number_and_what_it_provokes(staff_client: Client) -> None:
-    html = page(staff_client)
+    html = shown(staff_client)
     for ending, (code, description) in SPECIAL_ENDINGS.items():
         assert f"+1 206-555-01{ending}" in html
         assert f"+86 138 0000 00{ending}" in html
@@ -319,7 +318,7 @@ def test_an_unchanged_desk_costs_a_304_and_one_query_for_texts(
 def test_the_page_says_which_state_of_the_desk_it_shows(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "hello")
     etag = staff_client.get(INBOX, {"fragment": "1"})["ETag"]
-    assert f'data-etag="{escape(etag)}"' in page(staff_client)
+    assert f'data-etag="{escape(etag)}"' in shown(staff_client)
 
 
 @pytest.mark.parametrize("change", ["arrival", "clearing", "another phone", "language"])
@@ -342,7 +341,7 @@ def test_a_changed_desk_is_sent_anew(staff_client: Client, service: SandboxSms, 
 
 def test_the_fragment_is_the_desk_alone(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "hello")
-    html = page(staff_client, fragment="1")
+    html = shown(staff_client, fragment="1")
     assert bubbles(html) == ["hello"]
     assert "<html" not in html
     assert "csrfmiddlewaretoken" not in html
@@ -353,7 +352,7 @@ def test_the_fragment_is_the_desk_alone(staff_client: Client, service: SandboxSm
 
 def test_clearing_needs_the_permission(staff_client: Client, service: SandboxSms) -> None:
     receive(service, ANNA, "hello")
-    assert CLEAR not in page(staff_client)
+    assert CLEAR not in shown(staff_client)
     assert staff_client.post(CLEAR).status_code == 403
     assert SandboxMessage.objects.count() == 1
 
@@ -376,7 +375,7 @@ def test_clearing_deletes_every_text_and_says_how_many(staff: User, staff_client
     staff.user_permissions.add(Permission.objects.get(codename="delete_sandboxmessage"))
     receive(service, ANNA, "one", "two")
     receive(service, BEN, "three")
-    assert CLEAR in page(staff_client)
+    assert CLEAR in shown(staff_client)
     response = staff_client.post(CLEAR, follow=True)
     assert response.redirect_chain == [(INBOX, 302)]
     assert "3 texts were deleted." in response.content.decode()
@@ -387,36 +386,26 @@ def test_clearing_deletes_every_text_and_says_how_many(staff: User, staff_client
 
 
 @pytest.fixture
-def chromium_page(settings: Any, live_server: Any, admin_user: User) -> Iterator[Any]:
+def chromium_page(browser: Any, settings: Any, live_server: Any, admin_user: User) -> Iterator[Any]:
     """A page of a real browser, logged in as an admin, under a strict policy; fails on anything in the console."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     client = Client()
     client.force_login(admin_user)
-    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        context = browser.new_context(base_url=live_server.url, permissions=["clipboard-read", "clipboard-write"])
-        context.add_cookies([{**cookie, "url": live_server.url}])
+    session = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
+    complaints: list[str] = []
+    with browser.new_context(
+        base_url=live_server.url, locale="en-US", permissions=["clipboard-read", "clipboard-write"]
+    ) as context:
+        context.add_cookies([{**session, "url": live_server.url}])
         context.route("**/*", with_strict_policy)
         page = context.new_page()
-        complaints: list[str] = []
+        page.set_default_timeout(10_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield page
-        browser.close()
-        assert complaints == []
+    assert complaints == []
 
 
+@pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_a_text_that_arrives_while_the_page_is_open_appears_by_itself(chromium_page: Any, service: SandboxSms) -> None:
     receive(service, BEN, "an old one")
@@ -425,7 +414,7 @@ def test_a_text_that_arrives_while_the_page_is_open_appears_by_itself(chromium_p
     chromium_page.get_by_text("Live", exact=True).wait_for()
     receive(service, ANNA, "Your code is 482913.")
     new = chromium_page.locator(".sandbox-text.is-new")
-    new.wait_for(timeout=8000)
+    new.wait_for()
     assert "Your code is 482913." in new.inner_text()
     assert chromium_page.locator(".sandbox-phone h2").all_inner_texts() == [
         "00\n+1 206-555-0100",
@@ -434,6 +423,7 @@ def test_a_text_that_arrives_while_the_page_is_open_appears_by_itself(chromium_p
     assert "New text for +1 206-555-0100: Your code is 482913." in chromium_page.get_by_role("status").inner_text()
 
 
+@pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_what_stays_on_the_desk_is_left_alone_when_a_text_arrives(chromium_page: Any, service: SandboxSms) -> None:
     receive(service, BEN, *(f"Ben {i}" for i in range(20)))
@@ -447,7 +437,7 @@ def test_what_stays_on_the_desk_is_left_alone_when_a_text_arrives(chromium_page:
         }"""
     )
     receive(service, ANNA, "Anna 2")
-    chromium_page.locator(".sandbox-bubble", has_text="Anna 2").wait_for(timeout=8000)
+    chromium_page.locator(".sandbox-bubble", has_text="Anna 2").wait_for()
     left_alone = chromium_page.evaluate(
         """() => ({
             rebuilt: [...document.querySelectorAll("[data-text]")].filter((text) => !text.seen).length,
@@ -458,6 +448,7 @@ def test_what_stays_on_the_desk_is_left_alone_when_a_text_arrives(chromium_page:
     assert left_alone == {"rebuilt": 1, "scrolled": 200, "focused": "+1 206-555-0101"}
 
 
+@pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_a_code_is_copied_by_its_button(chromium_page: Any, service: SandboxSms) -> None:
     receive(service, ANNA, "Your code is 482913.")
@@ -467,21 +458,24 @@ def test_a_code_is_copied_by_its_button(chromium_page: Any, service: SandboxSms)
     assert chromium_page.evaluate("navigator.clipboard.readText()") == "482913"
 
 
+@pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_a_script_in_a_text_is_shown_and_not_run(chromium_page: Any, service: SandboxSms) -> None:
     chromium_page.goto(INBOX)
     receive(service, ANNA, "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">")
-    chromium_page.locator(".sandbox-bubble", has_text="<script>document.title").wait_for(timeout=8000)
+    chromium_page.locator(".sandbox-bubble", has_text="<script>document.title").wait_for()
     assert chromium_page.title() != "run"
 
 
+@pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_it_says_so_when_the_session_has_ended(chromium_page: Any, service: SandboxSms) -> None:
     chromium_page.goto(INBOX)
     chromium_page.context.clear_cookies()
-    chromium_page.get_by_text("You are signed out.").wait_for(timeout=8000)
+    chromium_page.get_by_text("You are signed out.").wait_for()
 
 
+@pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_without_scripts_there_is_a_link_to_refresh(chromium_page: Any, service: SandboxSms) -> None:
     receive(service, ANNA, "Your code is 482913.")

@@ -321,9 +321,9 @@ def queue(service: str, numbers: Sequence[str], template: str, params: Mapping[s
     return time.monotonic() - before
 
 
-def rows() -> list[Row]:
-    """All messages, in the order in which they were queued."""
-    messages = SmsMessage.objects.annotate(failed_tries=Count("attempts")).order_by("pk")
+def rows(service: str) -> list[Row]:
+    """All messages of a service, in the order in which they were queued."""
+    messages = SmsMessage.objects.filter(service__key=service).annotate(failed_tries=Count("attempts")).order_by("pk")
     return [Row(*values) for values in messages.values_list(*Row._fields)]
 
 

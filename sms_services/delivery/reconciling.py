@@ -11,7 +11,7 @@ from ..choices import ErrorKind, MessageStatus
 from ..conf import get_settings
 from ..exceptions import LookUpFailed
 from ..logs import log
-from ..models import SmsMessage, SmsService
+from ..models import SmsMessage, SmsService, current_service
 from ..placeholders import matching_pattern
 from ..providers import get_provider
 from ..providers.base import Provider, Record
@@ -33,10 +33,9 @@ def reconcile(message_ids: Sequence[int]) -> None:
     for message in messages:
         by_service[message.service_id].append(message)
     for service_id, group in by_service.items():
-        service = SmsService.objects.get(pk=service_id)
-        provider = get_provider(service)
-        if provider.can_look_up:
-            _reconcile_service(service, provider, group)
+        service = current_service(service_id)
+        if service and service.provider_class.can_look_up:
+            _reconcile_service(service, get_provider(service), group)
 
 
 def _reconcile_service(service: SmsService, provider: Provider, messages: Sequence[SmsMessage]) -> None:

@@ -58,14 +58,18 @@ def settle(
     now = timezone.now()
     for message, result in zip(messages, results, strict=True):
         _apply(message, result, now, can_look_up)
+    attempts = [
+        _attempt(service, message, result, now)
+        for message, result in zip(messages, results, strict=True)
+        if result.outcome != Outcome.ACCEPTED
+    ]
     using = messages[0]._state.db or "default"
-    with transaction.atomic(using=using):
+    if attempts:
+        with transaction.atomic(using=using):
+            _write(messages, claim, using)
+            SmsAttempt.objects.using(using).bulk_create(attempts)
+    else:
         _write(messages, claim, using)
-        SmsAttempt.objects.using(using).bulk_create(
-            _attempt(service, message, result, now)
-            for message, result in zip(messages, results, strict=True)
-            if result.outcome != Outcome.ACCEPTED
-        )
     announce(service, messages)
     again = [message for message in messages if message.status == MessageStatus.QUEUED]
     pause = max(((message.due_at - now).total_seconds() for message in again if message.due_at), default=0.0)

@@ -1,7 +1,7 @@
 from .messages import SmsAttempt, SmsMessage
 from .pacing import ServicePace
 from .sandbox import SandboxMessage
-from .services import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsService, TwilioSms
+from .services import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsService, TwilioSms, current_service
 from .templates import SmsTemplate, TemplateCode
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "SmsTemplate",
     "TemplateCode",
     "TwilioSms",
+    "current_service",
 ]

@@ -277,9 +277,9 @@ def scrubbed(result: Result, messages: Sequence[OutgoingMessage]) -> Result:
     if not (result.detail or result.code):
         return result
     detail = result.detail
-    for message in messages:
-        for value in (message.text, message.phone_number, *message.params.values()):
-            if len(value) > 3:
-                detail = detail.replace(value, "***")
+    values = {value for message in messages for value in (message.text, message.phone_number, *message.params.values())}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) > 3 or not value.isascii():  # a Chinese name has two or three characters
+            detail = detail.replace(value, "***")
     detail = _LONG_DIGITS.sub("***", detail)
     return replace(result, detail=detail[:_DETAIL_LENGTH], code=result.code[:64])
