@@ -45,5 +45,9 @@ class MissingSDK(SmsError):
     """The provider's SDK is not installed; the message names the extra that installs it."""
 
 
+class InvalidConfiguration(SmsError):
+    """The provider's SDK refuses the service's configuration."""
+
+
 class LookUpFailed(SmsError):
     """The provider could not be asked what became of a message."""

@@ -153,8 +153,8 @@ def special_numbers() -> list[SpecialNumber]:
 
 
 def _desk(newest: NewestTexts, number: str) -> dict[str, Any]:
-    ids = [pk for texts in newest.ids.values() for pk in texts]
-    rows = SandboxMessage.objects.select_related("service").in_bulk(ids)
+    chosen = [pk for ids in newest.ids.values() for pk in ids]
+    rows = SandboxMessage.objects.select_related("service").in_bulk(chosen)
     # A text that was deleted since its id was read is left out.
     texts = {phone_number: [_text(rows[pk]) for pk in ids if pk in rows] for phone_number, ids in newest.ids.items()}
     return {

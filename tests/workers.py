@@ -86,6 +86,7 @@ class Project:
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "ignore:You're running the worker",
             "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
             "TEST_PREFIX": self.prefix,
             "TEST_IMPORTS": ",".join(imports),
@@ -117,7 +118,7 @@ class Project:
 
     def beat(self, *, broker: str = "") -> Process:
         """Start what calls the sweep; `SMS_SWEEP_SECONDS` says how often."""
-        command = ["-m", "celery", "-A", "config", "beat", "--pidfile="]
+        command = ["-m", "celery", "--quiet", "-A", "config", "beat", "--pidfile="]
         return self._started(Process(f"beat-{len(self._processes)}", self, command, broker))
 
     def console(self) -> Console:
@@ -209,7 +210,7 @@ class Worker(Process):
     """A Celery worker with prefork children."""
 
     def __init__(self, name: str, project: Project, queues: Sequence[str], concurrency: int, broker: str) -> None:
-        command = ["-m", "celery", "-A", "config", "worker", f"--hostname={name}@{project.prefix}"]
+        command = ["-m", "celery", "--quiet", "-A", "config", "worker", f"--hostname={name}@{project.prefix}"]
         options = [f"--queues={','.join(queues)}", f"--concurrency={concurrency}"]
         alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         super().__init__(name, project, [*command, *options, *alone], broker)

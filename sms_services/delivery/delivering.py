@@ -64,7 +64,7 @@ def _deliver_batch(
     service: SmsService, provider: Provider, batch: Sequence[tuple[SmsMessage, OutgoingMessage]]
 ) -> None:
     claim = uuid.uuid4().hex
-    mine = _claim([message for message, _ in batch], claim)
+    mine = _claim(service, [message for message, _ in batch], claim)
     if not mine:
         return
     outgoing = [out for message, out in batch if message.pk in mine]
@@ -74,12 +74,12 @@ def _deliver_batch(
     put_to_broker(settled.again, messages[0].purpose, after=settled.pause)
 
 
-def _claim(messages: Sequence[SmsMessage], claim: str) -> set[int]:
+def _claim(service: SmsService, messages: Sequence[SmsMessage], claim: str) -> set[int]:
     """Take the messages that are still to be had; returns their ids, and updates their instances."""
     now = timezone.now()
     until = now + timedelta(seconds=get_settings().SENDING_TIMEOUT)
     ids = [message.pk for message in messages]
-    count = SmsMessage.objects.filter(pk__in=ids).claim(claim, now, until)
+    count = SmsMessage.objects.filter(pk__in=ids).claim(claim, now, until, service.account)
     mine = set(ids) if count == len(ids) else set(SmsMessage.objects.claimed(claim).values_list("pk", flat=True))
     for message in messages:
         if message.pk in mine:
@@ -97,7 +97,7 @@ def _mark_claimed(message: SmsMessage, claim: str, now: datetime) -> None:
 def _refuse(service: SmsService, messages: Sequence[SmsMessage], code: str) -> None:
     """Fail messages that cannot be tried at all, on the same path as all others."""
     claim = uuid.uuid4().hex
-    mine = _claim(messages, claim)
+    mine = _claim(service, messages, claim)
     refused = [message for message in messages if message.pk in mine]
     if refused:
         results = [Result(Outcome.REFUSED, ErrorKind.CREDENTIALS, code)] * len(refused)

@@ -26,7 +26,7 @@ def reconcile(message_ids: Sequence[int]) -> None:
     """Look messages in doubt up at their provider, and settle those that it knows.
 
     One without a record stays in doubt until the last of ``RECONCILE_DELAYS`` has passed; then it is certain that
-    it was not sent.
+    it was not sent. One that was tried through another account than the service's present one stays in doubt.
     """
     messages = SmsMessage.objects.filter(pk__in=message_ids, status=MessageStatus.UNKNOWN).order_by("claimed_at", "pk")
     by_service: dict[int, list[SmsMessage]] = defaultdict(list)
@@ -35,7 +35,8 @@ def reconcile(message_ids: Sequence[int]) -> None:
     for service_id, group in by_service.items():
         service = current_service(service_id)
         if service and service.provider_class.can_look_up:
-            _reconcile_service(service, get_provider(service), group)
+            askable = [message for message in group if message.account == service.account]
+            _reconcile_service(service, get_provider(service), askable)
 
 
 def _reconcile_service(service: SmsService, provider: Provider, messages: Sequence[SmsMessage]) -> None:

@@ -27,16 +27,18 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         due = models.Q(due_at=None) | models.Q(due_at__lte=now)
         return self.filter(due, status=MessageStatus.QUEUED)
 
-    def claim(self, claim: str, now: datetime, until: datetime) -> int:
+    def claim(self, claim: str, now: datetime, until: datetime, account: str) -> int:
         """Take queued messages for one caller; returns how many it got.
 
         Args:
             claim: a new id, by which the caller finds its messages and settles them.
             until: when the caller counts as dead.
+            account: the account at the provider through which they are tried.
         """
         return self.sendable(now).update(
             status=MessageStatus.SENDING,
             claim=claim,
+            account=account,
             claimed_at=now,
             sweep_at=until,
             tries=models.F("tries") + 1,
@@ -56,7 +58,8 @@ class SmsMessage(models.Model):
 
     The wording and the variables are frozen with it. Sensitive variables are encrypted, and wiped once the
     outcome is known. ``due_at`` is the earliest next try (empty: at once); ``sweep_at`` is when the sweep looks
-    after a message that has not moved on (empty: it has nothing more to do).
+    after a message that has not moved on (empty: it has nothing more to do). ``account`` is the provider's account of
+    the last try: another one knows nothing of it.
     """
 
     service = models.ForeignKey(SmsService, models.PROTECT, related_name="messages", verbose_name=_("service"))
@@ -80,6 +83,7 @@ class SmsMessage(models.Model):
     segments = models.PositiveSmallIntegerField(_("segments"), null=True, blank=True)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
     claim = models.CharField(max_length=32, blank=True, editable=False)
+    account = models.CharField(_("account"), max_length=128, blank=True)
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     due_at = models.DateTimeField(_("not before"), null=True, blank=True)

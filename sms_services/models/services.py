@@ -1,7 +1,7 @@
 """SMS services: accounts at providers, each kind a model of its own with that provider's fields."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinLengthValidator, MinValueValidator
 from django.db import models
@@ -61,6 +61,11 @@ class SmsService(PolymorphicModel):
         return self.name
 
     @property
+    def account(self) -> str:
+        """What a look-up at the provider depends on: the account's id; empty where there is none."""
+        return str(getattr(self, self.account_field)) if self.account_field else ""
+
+    @property
     def sends_by_code(self) -> bool:
         """Whether texts leave as a template code with variables instead of as text."""
         return self.provider_class.sends_by_code
@@ -104,12 +109,12 @@ def current_service(identity: int | str) -> SmsService | None:
     """
     lookup = {"key" if isinstance(identity, str) else "pk": identity}
     kind = _known_kinds.get(identity)
-    service = kind._base_manager.non_polymorphic().filter(**lookup).first() if kind else None
+    service: Any = kind._base_manager.non_polymorphic().filter(**lookup).first() if kind else None
     if service is None:
         service = SmsService.objects.filter(**lookup).first()
     if service is not None:
         _known_kinds[identity] = type(service)
-    return service
+    return cast("SmsService | None", service)
 
 
 class AlibabaCloudSms(SmsService):
@@ -212,6 +217,10 @@ class TwilioSms(SmsService):
     class Meta:
         verbose_name = _("Twilio SMS")
         verbose_name_plural = _("Twilio SMS")
+
+    @property
+    def account(self) -> str:
+        return f"{self.account_sid} {self.from_number}"
 
     def provider_configuration(self) -> TwilioConfiguration:
         return TwilioConfiguration(

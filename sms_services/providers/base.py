@@ -19,7 +19,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import ErrorKind, MessageStatus, Outcome
-from ..exceptions import MissingSDK
+from ..exceptions import EncryptionKeyError, InvalidConfiguration, MissingSDK, SmsError
 from ..logs import silenced_sdk_loggers
 from ..phone_numbers import mask
 from ..segments import SegmentCount, count_segments
@@ -208,16 +208,24 @@ class Provider(ABC):
         Raises:
             MissingSDK: the SDK is not installed.
             EncryptionKeyError: a stored secret cannot be decrypted.
+            InvalidConfiguration: the SDK refuses a value, such as a region.
         """
         with silenced_sdk_loggers():
             try:
                 return self.connect()
             except ImportError as error:
-                missing = error.name
-        raise MissingSDK(
-            f"The SDK of {self.name} is not installed (no module named {missing!r}). "
-            f"Install it with: pip install 'django-sms-services[{self.extra}]'"
-        )
+                problem: SmsError = MissingSDK(
+                    f"The SDK of {self.name} is not installed (no module named {error.name!r}). "
+                    f"Install it with: pip install 'django-sms-services[{self.extra}]'"
+                )
+            except EncryptionKeyError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the SDKs raise their own; their words may hold a secret
+                problem = InvalidConfiguration(
+                    f"The SDK of {self.name} refuses this configuration ({type(error).__name__}). "
+                    "Check the service's fields in admin."
+                )
+        raise problem
 
     def attempt(
         self,
@@ -234,13 +242,19 @@ class Provider(ABC):
             try:
                 response = call()
             except Exception as error:  # noqa: BLE001 - the SDKs raise far more than they document
-                result = self.read_error(error)
+                result = self._read_any_error(error)
             else:
                 try:
                     result = read(response)
                 except Exception as error:  # noqa: BLE001 - an answer can be wrong in any way
                     result = Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code=type(error).__name__)
         return scrubbed(result, messages)
+
+    def _read_any_error(self, error: Exception) -> Result:
+        try:
+            return self.read_error(error)
+        except Exception as unexpected:  # noqa: BLE001 - whatever it was, other messages of the batch may have left
+            return Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code=type(unexpected).__name__)
 
     def refusal(self, code: str, detail: str = "", request_id: str = "", retry_after: float | None = None) -> Result:
         """The result for a code with which the vendor refused a request, by the error table."""
