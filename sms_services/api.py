@@ -4,6 +4,7 @@
 anything is stored. What a provider says raises nothing: it is the message's status and error kind.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
@@ -32,6 +33,8 @@ from .providers import get_provider
 from .validators import TEMPLATE_CODE
 
 __all__ = ["queue_message", "send_message"]
+
+_SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,50}")
 
 
 def send_message(
@@ -138,6 +141,7 @@ def _current_service(service: SmsService | str) -> SmsService:
     if current is None:
         known = ", ".join(SmsService.objects.non_polymorphic().values_list("key", flat=True)[:10]) or "none yet"
         key = service.key if isinstance(service, SmsService) else service
+        key = key if _SLUG.fullmatch(key) else "…"  # whatever else was given may be a number
         raise UnknownService(f"There is no SMS service with the key {key!r}. Known keys: {known}.")
     if not current.is_active:
         raise InactiveService(_("The SMS service “%s” is deactivated. Activate it in admin, or use another.") % current)
@@ -145,6 +149,8 @@ def _current_service(service: SmsService | str) -> SmsService:
 
 
 def _distinct_numbers(phone_numbers: str | Iterable[str]) -> list[str]:
+    if not isinstance(phone_numbers, Iterable):
+        raise InvalidPhoneNumber(_("A phone number must be a string, not %s.") % type(phone_numbers).__name__)
     raw = [phone_numbers] if isinstance(phone_numbers, str) else list(phone_numbers)
     if not raw:
         raise NoRecipients("No phone number was given.")
@@ -165,15 +171,19 @@ def _distinct_numbers(phone_numbers: str | Iterable[str]) -> list[str]:
 def _template_and_code(
     service: SmsService, template: SmsTemplate | str, purpose: str | None
 ) -> tuple[SmsTemplate, str]:
+    bare_code = isinstance(template, str) and TEMPLATE_CODE.fullmatch(template)
+    if purpose is not None and not bare_code:
+        raise UnusableTemplate("purpose= goes with a bare template code only; a template has a purpose of its own.")
     if isinstance(template, SmsTemplate):
         return template, template.code_for(service)
     if not isinstance(template, str):
         raise UnknownTemplate(f"A template is an SmsTemplate, its key or a code, not {type(template).__name__}.")
-    if TEMPLATE_CODE.fullmatch(template):
+    if bare_code:
         return _by_code(service, template, purpose)
     found = SmsTemplate.objects.filter(key=template).first()
     if found is None:
-        raise UnknownTemplate(f"There is no SMS template with the key {template!r}.")
+        shown = template if _SLUG.fullmatch(template) else "…"  # whatever else was given may be a text or a number
+        raise UnknownTemplate(f"There is no SMS template with the key {shown!r}.")
     return found, found.code_for(service)
 
 

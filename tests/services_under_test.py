@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.contrib.testing.app import setup_default_app
+from cryptography.fernet import Fernet
 from django.dispatch import Signal
 from django.utils import timezone
 
 from sms_services import tasks
 from sms_services.choices import Purpose
+from sms_services.encryption import Secret
 from sms_services.models import (
     AlibabaCloudSms,
     AwsSnsSms,
@@ -109,6 +111,11 @@ def due(messages: Iterable[SmsMessage]) -> None:
     rows = SmsMessage.objects.filter(pk__in=[message.pk for message in messages])
     rows.filter(due_at__isnull=False).update(due_at=past)
     rows.filter(sweep_at__isnull=False).update(sweep_at=past)
+
+
+def foreign_secret() -> Secret:
+    """A stored secret that none of the configured keys opens."""
+    return Secret(Fernet(Fernet.generate_key()).encrypt(b"somebody else's").decode())
 
 
 def all_rows() -> str:

@@ -36,8 +36,8 @@ from tests.workers import (
 
 #: Seconds before each answer, in which a kill hits a request that the provider has taken.
 LATENCY = 0.05
-#: Messages of one call: so many leave in one request where the provider takes several.
-PORTION = 50
+#: Messages of one call. So many leave in one request where the provider takes several.
+PORTION = CLAIM_SIZE
 DURATIONS = {"SMS_SWEEP_SECONDS": 0.5, "SMS_SENDING_TIMEOUT": 4, "SMS_REQUEUE_AFTER": 2, "SMS_RECONCILE_DELAYS": "1,4"}
 SENT = {MessageStatus.SENT, MessageStatus.DELIVERED}
 

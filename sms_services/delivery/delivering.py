@@ -83,13 +83,14 @@ def _claim(service: SmsService, messages: Sequence[SmsMessage], claim: str) -> s
     mine = set(ids) if count == len(ids) else set(SmsMessage.objects.claimed(claim).values_list("pk", flat=True))
     for message in messages:
         if message.pk in mine:
-            _mark_claimed(message, claim, now)
+            _mark_claimed(message, claim, now, service.account)
     return mine
 
 
-def _mark_claimed(message: SmsMessage, claim: str, now: datetime) -> None:
+def _mark_claimed(message: SmsMessage, claim: str, now: datetime, account: str) -> None:
     message.status = MessageStatus.SENDING
     message.claim = claim
+    message.account = account
     message.claimed_at = now
     message.tries += 1
 

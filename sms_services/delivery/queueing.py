@@ -8,16 +8,20 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from celery import current_app
+from celery import Task, current_app
 from django.utils import timezone
 
 from ..choices import MessageStatus, Purpose
 from ..conf import get_settings
 from ..logs import log
 from ..models import SmsMessage, SmsService
+from .broker import publish
 from .pacing import Pace
 
 Item = TypeVar("Item")
+
+#: Once more, at once: a connection that the broker has closed meanwhile is only noticed when it is used.
+_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
 
 #: Messages of one task.
 TASK_SIZE = 500
@@ -45,20 +49,28 @@ def put_to_broker(message_ids: Sequence[int], purpose: str, *, after: float = 0.
 
     if not message_ids:
         return
-    if after > LONGEST_COUNTDOWN or (after and current_app.conf.task_always_eager):
+    too_long = after > LONGEST_COUNTDOWN or (after and current_app.conf.task_always_eager)
+    if too_long or not start(deliver_messages, list(message_ids), queue_for(purpose), after):
         leave_to_sweep(message_ids, after)
-        return
-    try:
-        deliver_messages.apply_async(
-            args=[list(message_ids)],
-            countdown=after or None,
-            queue=queue_for(purpose),
-            retry=False,
-            ignore_result=True,
+
+
+def start(task: Task, message_ids: list[int], queue: str | None, after: float = 0.0) -> bool:
+    """Hand a task with ids to the broker; returns whether it is there. Never raises, never waits for long."""
+
+    def call() -> object:
+        return task.apply_async(
+            args=[message_ids], countdown=after or None, queue=queue, ignore_result=True, retry_policy=_RETRY_POLICY
         )
-    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises: the rows are safe, the sweep rings again
+
+    try:
+        if current_app.conf.task_always_eager:
+            call()
+        else:
+            publish(call)
+    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, the rows are safe
         log(logging.WARNING, "sms.broker_unreachable", messages=len(message_ids), error=type(error).__name__)
-        leave_to_sweep(message_ids, after)
+        return False
+    return True
 
 
 def queue_for(purpose: str) -> str | None:

@@ -15,7 +15,7 @@ from ..choices import ErrorKind, MessageStatus, Outcome
 from ..conf import get_settings
 from ..logs import log
 from ..models import SmsAttempt, SmsMessage, SmsService
-from .queueing import chunks, ring
+from .queueing import chunks, ring, start
 
 #: Rows of one step, so that no transaction and no list grows with the backlog.
 STEP = 5_000
@@ -64,10 +64,7 @@ def look_up_doubtful(now: datetime) -> int:
     # Sorted, so that messages to one number are looked up together and never get the same record.
     ids = [message.pk for message in sorted(doubtful, key=lambda message: (message.service_id, message.phone_number))]
     for chunk in chunks(ids, LOOK_UPS):
-        try:
-            reconcile_messages.apply_async(args=[list(chunk)], queue=get_settings().QUEUE or None, retry=False)
-        except Exception as error:  # noqa: BLE001 - the broker is down: a later round finds them again
-            log(logging.WARNING, "sms.broker_unreachable", messages=len(chunk), error=type(error).__name__)
+        start(reconcile_messages, list(chunk), get_settings().QUEUE or None)
     return len(ids)
 
 

@@ -37,7 +37,11 @@ class Command(BaseCommand):
         call = queue_message if options["queue"] else send_message
         try:
             messages = call(
-                options["service"], options["numbers"], template, _variables(options["var"]), purpose=options["purpose"]
+                options["service"],
+                options["numbers"],
+                template,
+                _variables(options["var"]),
+                purpose=None if options["text"] else options["purpose"],
             )
         except SmsError as error:
             raise CommandError(str(error)) from None

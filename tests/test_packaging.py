@@ -1,0 +1,132 @@
+"""The wheel holds what a host project needs and nothing else, and works in one that follows the README."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = {"sms_services", "login_mobile", "notifications", "approvals"}
+NOT_COPIED = shutil.ignore_patterns(".*", "data", "build", "dist", "*.egg-info", "__pycache__", "docs")
+NO_CODE = {".html", ".txt", ".css", ".js", ".svg", ".po", ".mo", ".typed"}
+
+HOST_SETTINGS = """
+import os
+from django.urls import include, path
+
+SECRET_KEY = "only for this test"
+USE_TZ = True
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}}}
+ROOT_URLCONF = __name__
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin",
+                  "django.contrib.sessions", "django.contrib.messages"]
+MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
+              "django.contrib.auth.middleware.AuthenticationMiddleware",
+              "django.contrib.messages.middleware.MessageMiddleware"]
+TEMPLATES = [{{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": {{
+    "context_processors": ["django.template.context_processors.request",
+                           "django.contrib.auth.context_processors.auth",
+                           "django.contrib.messages.context_processors.messages"]}}}}]
+urlpatterns = []
+
+{readme}
+"""
+
+HOST_PROGRAM = """
+import os, sys
+sys.path[:0] = [os.getcwd(), "installed"]
+from cryptography.fernet import Fernet
+os.environ.update(DJANGO_SETTINGS_MODULE="host_settings", SMS_ENCRYPTION_KEYS=Fernet.generate_key().decode())
+import django
+django.setup()
+import sms_services
+assert sms_services.__file__.startswith(os.path.abspath("installed")), sms_services.__file__
+from django.core.management import call_command
+from celery import Celery
+app = Celery("host")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+call_command("migrate", verbosity=0)
+call_command("check", databases=["default"], fail_level="WARNING")
+
+from sms_services.api import send_message
+from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
+service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+template = SmsTemplate.objects.create(key="welcome", name="Welcome", text="Welcome, ${name}!")
+(message,) = send_message("sandbox", "(206) 555-0100", "welcome", {"name": "Alex"})
+assert message.status == "sent", message
+assert SandboxMessage.objects.get().text.reveal() == "Welcome, Alex!"
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.test.utils import override_settings
+client = Client()
+with override_settings(ALLOWED_HOSTS=["*"]):
+    client.force_login(User.objects.create_superuser("admin"))
+    page = client.get("/sms/sandbox/").content.decode()
+assert "Welcome, Alex!" in page
+print("sent")
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # From a copy: what an earlier build left in the project's folder would get into the wheel.
+    copy = tmp_path_factory.mktemp("source") / "project"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", cwd=copy)
+    (built,) = (copy / "dist").glob("*.whl")
+    return built
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_four_apps_with_all_their_files(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert {name.partition("/")[0] for name in names} == APPS
+    expected = {
+        str(path.relative_to(ROOT))
+        for app in APPS
+        for path in (ROOT / app).rglob("*")
+        if path.is_file() and (path.suffix == ".py" or path.suffix in NO_CODE)
+    }
+    assert expected - names == set()
+    assert {f"{app}/py.typed" for app in APPS} <= names
+
+
+def test_the_wheel_says_what_it_needs(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata_name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = archive.read(metadata_name).decode()
+        assert any(name.endswith("LICENSE") for name in archive.namelist())
+    required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.MULTILINE)
+    assert set(required) == {"celery", "cryptography", "Django", "django-polymorphic", "phonenumbers"}
+    extras = set(re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE))
+    assert extras == {"alibaba-cloud", "aws-sns", "twilio", "all"}
+
+
+def test_a_host_project_that_follows_the_readme_can_send(wheel, tmp_path):
+    chapter = (ROOT / "README.md").read_text().partition("## Install into your project")[2].partition("\n## ")[0]
+    readme = "\n".join(re.findall(r"```python\n(.*?)```", chapter, re.DOTALL))
+    assert "INSTALLED_APPS" in readme and "urlpatterns" in readme
+    (tmp_path / "host_settings.py").write_text(HOST_SETTINGS.format(readme=readme))
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        "installed",
+        str(wheel),
+        cwd=tmp_path,
+    )
+    assert run(sys.executable, "-I", "-c", HOST_PROGRAM, cwd=tmp_path).strip().endswith("sent")
