@@ -12,35 +12,39 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 APPS = {"sms_services", "login_mobile", "notifications", "approvals"}
 NOT_COPIED = shutil.ignore_patterns(".*", "data", "build", "dist", "*.egg-info", "__pycache__", "docs")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 NO_CODE = {".html", ".txt", ".css", ".js", ".svg", ".po", ".mo", ".typed"}
 
-HOST_SETTINGS = """
+#: A host project before it follows the README.
+HOST = {
+    "settings.py": """
 import os
-from django.urls import include, path
-
 SECRET_KEY = "only for this test"
 USE_TZ = True
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}}}
-ROOT_URLCONF = __name__
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin",
-                  "django.contrib.sessions", "django.contrib.messages"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+ROOT_URLCONF = "urls"
+INSTALLED_APPS = [f"django.contrib.{name}" for name in ("admin", "auth", "contenttypes", "messages", "sessions")]
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
               "django.contrib.auth.middleware.AuthenticationMiddleware",
               "django.contrib.messages.middleware.MessageMiddleware"]
-TEMPLATES = [{{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": {{
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": {
     "context_processors": ["django.template.context_processors.request",
                            "django.contrib.auth.context_processors.auth",
-                           "django.contrib.messages.context_processors.messages"]}}}}]
-urlpatterns = []
-
-{readme}
-"""
+                           "django.contrib.messages.context_processors.messages"]}}]
+STATIC_URL = "static/"
+""",
+    "urls.py": """
+from django.contrib import admin
+from django.urls import include, path
+urlpatterns = [path("admin/", admin.site.urls)]
+""",
+}
 
 HOST_PROGRAM = """
 import os, sys
 sys.path[:0] = [os.getcwd(), "installed"]
 from cryptography.fernet import Fernet
-os.environ.update(DJANGO_SETTINGS_MODULE="host_settings", SMS_ENCRYPTION_KEYS=Fernet.generate_key().decode())
+os.environ.update(DJANGO_SETTINGS_MODULE="settings", SMS_ENCRYPTION_KEYS=Fernet.generate_key().decode())
 import django
 django.setup()
 import sms_services
@@ -114,19 +118,9 @@ def test_the_wheel_says_what_it_needs(wheel):
 
 def test_a_host_project_that_follows_the_readme_can_send(wheel, tmp_path):
     chapter = (ROOT / "README.md").read_text().partition("## Install into your project")[2].partition("\n## ")[0]
-    readme = "\n".join(re.findall(r"```python\n(.*?)```", chapter, re.DOTALL))
-    assert "INSTALLED_APPS" in readme and "urlpatterns" in readme
-    (tmp_path / "host_settings.py").write_text(HOST_SETTINGS.format(readme=readme))
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        "installed",
-        str(wheel),
-        cwd=tmp_path,
-    )
+    additions = dict(re.findall(r"```python\n# (\w+\.py)(.*?)```", chapter, re.DOTALL))
+    assert additions.keys() == HOST.keys()
+    for name, text in HOST.items():
+        (tmp_path / name).write_text(f"{text}#{additions[name]}")
+    run(*PIP, "install", "--quiet", "--no-deps", "--target", "installed", str(wheel), cwd=tmp_path)
     assert run(sys.executable, "-I", "-c", HOST_PROGRAM, cwd=tmp_path).strip().endswith("sent")

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import ssl
 import sys
 import threading
 from collections import defaultdict
@@ -32,6 +31,7 @@ from ..phone_numbers import is_mainland_china
 from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
 from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
 from .base import OutgoingMessage, Provider, Record, Result, Verification
+from .connection_errors import never_connected
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -373,7 +373,7 @@ class AlibabaCloudProvider(Provider):
         cause = cause.__context__ or cause
         if _is_unsendable(cause):
             return self.refusal("InvalidHeader")
-        outcome = Outcome.NOT_SENT if _never_left(cause) else Outcome.UNCERTAIN
+        outcome = Outcome.NOT_SENT if never_connected(_reason(cause)) else Outcome.UNCERTAIN
         return Result(outcome, ErrorKind.TRANSIENT, code=type(_reason(cause) or cause).__name__)
 
     def _read_error_answer(self, error: Any) -> Result:
@@ -522,23 +522,6 @@ def _is_unsendable(error: BaseException) -> bool:
 def _reason(error: BaseException) -> BaseException | None:
     """What made urllib3 give up, inside the exception that `requests` made of it."""
     return getattr(error.args[0] if error.args else None, "reason", None)
-
-
-def _never_left(error: BaseException) -> bool:
-    """Whether no connection to the vendor came about, so that no byte of the request was sent.
-
-    The class that `requests` chose is not enough: a connection that breaks after the request went out through a
-    proxy is a ``ProxyError`` too, as http.client has closed it by then and urllib3 takes it for one never made.
-    """
-    from urllib3.exceptions import ConnectTimeoutError
-
-    reason = _reason(error)
-    reason = getattr(reason, "original_error", reason)
-    if isinstance(reason, ConnectTimeoutError):  # and its subclasses for refused connections and unknown names
-        return True
-    if type(reason) is OSError and str(reason).startswith("Tunnel connection failed"):
-        return True
-    return any(isinstance(detail, ssl.SSLCertVerificationError) for detail in getattr(reason, "args", ()))
 
 
 # The SDK's connections and loggers, which belong to the process

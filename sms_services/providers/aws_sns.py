@@ -7,7 +7,6 @@ import os
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any
 
 from django.utils.functional import Promise
@@ -18,6 +17,7 @@ from ..encryption import Secret
 from ..exceptions import MissingSDK
 from .aws_sns_errors import ERRORS
 from .base import OutgoingMessage, Provider, Result, Verification
+from .connection_errors import never_connected
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -229,21 +229,9 @@ def _account_details(attributes: dict[str, str]) -> list[tuple[str | Promise, st
 
 
 def _never_left(error: Exception) -> bool:
-    """Whether the request certainly did not reach SNS.
-
-    botocore's classes are not enough. ``SSLError`` may also come from reading the answer. And a connection that
-    breaks after the request went out through a proxy arrives as ``ProxyConnectionError``, because http.client closes
-    it first and urllib3 then takes it for one that never reached its proxy.
-    """
+    """Whether the request certainly did not reach SNS."""
     from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, SSLError
-    from urllib3.exceptions import ConnectTimeoutError as NoConnection
 
-    if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
-        return True
-    if not isinstance(error, ProxyConnectionError | SSLError):
-        return False
-    cause = error.kwargs.get("error")
-    cause = getattr(cause, "original_error", cause)
-    untrusted = any(isinstance(part, SSLCertVerificationError) for part in getattr(cause, "args", ()))
-    refused_tunnel = type(cause) is OSError and str(cause).startswith("Tunnel connection failed")
-    return untrusted or refused_tunnel or isinstance(cause, NoConnection)
+    if isinstance(error, ProxyConnectionError | SSLError):
+        return never_connected(error.kwargs.get("error"))
+    return isinstance(error, EndpointConnectionError | ConnectTimeoutError)

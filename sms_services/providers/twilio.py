@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any
 
 from django.utils.functional import Promise
@@ -18,6 +17,7 @@ from ..choices import ErrorKind, MessageStatus, Outcome
 from ..encryption import Secret
 from ..exceptions import LookUpFailed
 from .base import OutgoingMessage, Provider, Record, Result, Verification
+from .connection_errors import never_connected
 from .twilio_errors import ERRORS
 
 if TYPE_CHECKING:
@@ -310,18 +310,7 @@ def _cause_of(error: Exception) -> Exception:
 
 
 def _never_left(cause: Exception) -> bool:
-    """Whether the request certainly did not reach Twilio.
-
-    Classes alone do not tell. An ``SSLError`` may come from reading the answer. And a connection that breaks after
-    the request went out through a proxy arrives as ``ProxyError``, because http.client closes it first and urllib3
-    then takes it for one that never reached its proxy.
-    """
+    """Whether the request certainly did not reach Twilio."""
     from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
-    from urllib3.exceptions import ConnectTimeoutError
 
-    if isinstance(cause, InvalidSchema | InvalidURL | MissingSchema):
-        return True
-    cause = getattr(cause, "original_error", cause)
-    untrusted = any(isinstance(part, SSLCertVerificationError) for part in cause.args)
-    refused_tunnel = type(cause) is OSError and str(cause).startswith("Tunnel connection failed")
-    return untrusted or refused_tunnel or isinstance(cause, ConnectTimeoutError)
+    return isinstance(cause, InvalidSchema | InvalidURL | MissingSchema) or never_connected(cause)
