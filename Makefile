@@ -51,12 +51,12 @@ clean:
 
 .venv/installed: requirements.txt pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv; this takes about a minute …"
-	@pip install --quiet --disable-pip-version-check -r requirements.txt
+	@pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt requirements.txt pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv; this takes about a minute …"
-	@pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/installed
 
 .venv/bin/pip:

@@ -74,7 +74,8 @@ class Project:
     """The reference project with queues and keys of its own; a context manager.
 
     `folder` holds its keys and its logs. `database` is the URL of an empty database. `imports` are modules that
-    workers import as they do an app's `tasks`. What else is given becomes the processes' environment.
+    workers import as they do an app's `tasks`. What else is given becomes the processes' environment. A process may get
+    another `broker`: one that is, by some way of its own, the same.
     """
 
     def __init__(
@@ -121,9 +122,9 @@ class Project:
         command = ["-m", "celery", "--quiet", "-A", "config", "beat", "--pidfile="]
         return self._started(Process(f"beat-{len(self._processes)}", self, command, broker))
 
-    def console(self) -> Console:
+    def console(self, *, broker: str = "") -> Console:
         """Start a process that calls functions for this one."""
-        return self._started(Console(f"console-{len(self._processes)}", self))
+        return self._started(Console(f"console-{len(self._processes)}", self, broker))
 
     def _started(self, process: AnyProcess) -> AnyProcess:
         self._processes.append(process)
@@ -238,10 +239,10 @@ class Worker(Process):
 class Console(Process):
     """A long-running process of the project that calls functions of modules for this one, one after the other."""
 
-    def __init__(self, name: str, project: Project) -> None:
+    def __init__(self, name: str, project: Project, broker: str) -> None:
         self._connection, self._theirs = Pipe()
         command = "import django, sys; django.setup(); from tests.workers import answer; answer(int(sys.argv[1]))"
-        super().__init__(name, project, ["-c", command, str(self._theirs.fileno())])
+        super().__init__(name, project, ["-c", command, str(self._theirs.fileno())], broker)
 
     def start(self, *, pass_fds: Sequence[int] = ()) -> None:
         super().start(pass_fds=[self._theirs.fileno(), *pass_fds])

@@ -162,8 +162,11 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
 
     base_model = SmsService
     base_form = ServiceForm
-    show_in_index = False
     provider_fields: tuple[str, ...] = ()
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        """The admin's lists of models name SMS services once, not each kind."""
+        return {}
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else {"key": ("name",)}

@@ -95,6 +95,7 @@ class Command(BaseCommand):
                     "    2. In admin, open SMS services › Sandbox and send a test text to +1 206 555 0123.",
                     "    3. Add your own Alibaba Cloud, AWS SNS or Twilio account there and verify its credentials.",
                     "",
+                    *(["  Ctrl-C stops everything.", ""] if port else []),
                 ]
             )
         )

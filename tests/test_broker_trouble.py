@@ -1,0 +1,225 @@
+"""A broker that is down, restarted or silent: who queues a text does not wait for it, and no text is forgotten."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import pytest
+
+from sms_services.choices import MessageStatus
+from tests.simulators import TwilioSimulator
+from tests.workers import (
+    Console,
+    Project,
+    add_service,
+    add_template,
+    chinese_numbers,
+    endpoints,
+    eventually,
+    queue,
+    statuses,
+)
+
+#: Seconds that who queues a text may wait.
+PATIENCE = 1.0
+BROKERS = pytest.mark.parametrize("broker", ["redis_url", "rabbitmq_url"], indirect=True)
+
+
+class Relay:
+    """Passes connections on to a broker; a context manager. While it is stopped, connections are refused."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+        self._port = 0
+        self._silent = threading.Event()
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        login = "".join(self._url.netloc.rpartition("@")[:2])
+        return self._url._replace(netloc=f"{login}127.0.0.1:{self._port}").geturl()
+
+    def start(self) -> None:
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        self._sockets = [listener]
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+
+    def stop(self) -> None:
+        """Close all connections, as a broker that ends."""
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def hang(self) -> None:
+        """Accept connections and say nothing on any, as a broker that is stuck."""
+        self._silent.set()
+
+    def recover(self) -> None:
+        """Pass new connections on. The old ones stay silent, as those to a host that has vanished."""
+        self._silent = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                self._sockets.append(client)
+                if self._silent.is_set():
+                    continue
+                broker = socket.create_connection((self._url.hostname, self._url.port))
+                self._sockets.append(broker)
+                for source, sink in [(client, broker), (broker, client)]:
+                    threading.Thread(target=self._pass_on, args=[source, sink, self._silent], daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, silent: threading.Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if silent.is_set():
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+@pytest.fixture
+def relay(broker: str) -> Iterator[Relay]:
+    with Relay(broker) as relay:
+        yield relay
+
+
+@pytest.fixture
+def simulator() -> Iterator[TwilioSimulator]:
+    with TwilioSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def project(postgresql_url: str, broker: str, simulator: TwilioSimulator, tmp_path: Path) -> Iterator[Project]:
+    durations = {"SMS_SWEEP_SECONDS": 0.5, "SMS_REQUEUE_AFTER": 2}
+    with Project(
+        tmp_path, database=postgresql_url, broker=broker, **endpoints(twilio=simulator), **durations
+    ) as project:
+        yield project
+
+
+@pytest.fixture
+def caller(project: Project, relay: Relay, simulator: TwilioSimulator) -> Console:
+    """Who queues texts, and knows the broker through the relay only."""
+    caller = project.console(broker=relay.url)
+    caller.call(add_service, "twilio", simulator.credentials)
+    caller.call(add_template, "greeting", text="Hello ${name}")
+    return caller
+
+
+def queue_quickly(caller: Console, start: int, count: int = 10) -> None:
+    seconds = caller.call(queue, "twilio", chinese_numbers(count, start), "greeting", {"name": "Ada"})
+    print(f"queued in {seconds:.3f} s")
+    assert seconds <= PATIENCE
+
+
+@contextmanager
+def delivered(simulator: TwilioSimulator, count: int, *, within: float) -> Iterator[None]:
+    """After the block, so many more messages reach the provider in time."""
+    goal = len(simulator.journal) + count
+    yield
+    eventually(lambda: len(simulator.journal) >= goal, within=within)
+
+
+@BROKERS
+def test_what_is_queued_while_the_broker_is_stopped_waits_for_the_sweep(
+    project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
+) -> None:
+    relay.stop()
+    for start in (0, 10, 20):
+        queue_quickly(caller, start)
+    assert caller.call(statuses) == {MessageStatus.QUEUED: 30}
+
+    with delivered(simulator, 30, within=30):
+        project.worker()
+        project.beat()
+
+
+@BROKERS
+def test_what_is_queued_while_the_broker_is_silent_waits_for_the_sweep(
+    project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
+) -> None:
+    relay.hang()
+    for start in (0, 10, 20):
+        queue_quickly(caller, start)
+    assert caller.call(statuses) == {MessageStatus.QUEUED: 30}
+
+    with delivered(simulator, 30, within=30):
+        project.worker()
+        project.beat()
+
+
+@BROKERS
+def test_many_messages_wait_no_longer_for_a_broker_than_one(caller: Console, relay: Relay) -> None:
+    relay.hang()
+    queue_quickly(caller, 0, count=3000)
+
+
+@BROKERS
+def test_a_broker_that_was_restarted_is_used_at_once(
+    project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
+) -> None:
+    project.worker().wait_until_ready()
+    with delivered(simulator, 10, within=10):
+        queue_quickly(caller, 0)
+    relay.stop()
+    relay.start()
+    with delivered(simulator, 10, within=5):
+        queue_quickly(caller, 10)
+
+
+@BROKERS
+def test_a_broker_that_was_stopped_is_used_once_it_is_back(
+    project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
+) -> None:
+    project.worker().wait_until_ready()
+    relay.stop()
+    queue_quickly(caller, 0)
+    relay.start()
+    eventually(lambda: reaches_the_provider(caller, simulator), within=30)
+
+
+@BROKERS
+def test_a_broker_that_was_silent_is_used_once_it_is_back(
+    project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
+) -> None:
+    project.worker().wait_until_ready()
+    with delivered(simulator, 10, within=10):
+        queue_quickly(caller, 0)
+    relay.hang()
+    queue_quickly(caller, 10)
+    relay.recover()
+    eventually(lambda: reaches_the_provider(caller, simulator), within=30)
+
+
+def reaches_the_provider(caller: Console, simulator: TwilioSimulator) -> bool:
+    """Whether one more text arrives without a sweep."""
+    number = chinese_numbers(1, 5000 + sum(caller.call(statuses).values()))
+    caller.call(queue, "twilio", number, "greeting", {"name": "Ada"})
+    with suppress(AssertionError):
+        eventually(lambda: number[0] in {entry.phone_number for entry in simulator.journal}, within=1)
+        return True
+    return False
