@@ -44,6 +44,7 @@ soak: .venv/installed-dev
 	python -m pytest -m soak
 
 bench: .venv/installed-dev
+	@test -f benchmarks/__main__.py || { echo "There are no benchmarks yet."; exit 1; }
 	python -m benchmarks
 
 clean:

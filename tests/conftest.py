@@ -13,6 +13,8 @@ import pytest
 from . import network
 from .services import REQUIRED, SERVICES, reachable
 
+# Modules with assertions that are no test modules themselves.
+pytest.register_assert_rewrite("tests.provider_contract", "tests.services_under_test", "tests.workers")
 network.block()
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -57,19 +57,19 @@ def reachable(name: str) -> bool:
 
 
 def main() -> int:
-    """Run a command with ``DATABASE_URL`` set to each database server in turn; the first failure ends it."""
+    """Run a Python module with ``DATABASE_URL`` set to each database server in turn."""
     names = [name for name in ("postgresql", "mariadb") if reachable(name)]
     for name in {"postgresql", "mariadb"} - set(names):
         print(f"{'FAILED' if REQUIRED else 'SKIPPED'}: {SERVICES[name].missing}", flush=True)
         if REQUIRED:
             return 1
+    failed = 0
     for name in names:
         print(f"\nOn {SERVICES[name].name}:", flush=True)
         environment = {**os.environ, "DATABASE_URL": SERVICES[name].url}
-        code = subprocess.run([sys.executable, "-m", *sys.argv[1:]], env=environment, check=False).returncode
-        if code:
-            return code
-    return 0
+        done = subprocess.run([sys.executable, "-m", *sys.argv[1:]], env=environment, check=False)
+        failed = failed or done.returncode
+    return failed
 
 
 if __name__ == "__main__":

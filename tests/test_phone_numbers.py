@@ -51,7 +51,7 @@ SPELLINGS = [
     # A country code wins over the country of the setting
     ("+86 138 0000 0000", "US", CHINA),
     ("+1 206 555 0123", "CN", US),
-    ("+44 7700 900123", "US", "+447700900123"),
+    ("+44 7911 123456", "US", "+447911123456"),
     # Dashes of all lengths
     ("+1\u2010206\u2011555\u20120123", "", US),
     ("+1\u2013206\u2014555\u20150123", "", US),
@@ -107,11 +107,7 @@ def _no_country(sms_settings):
 @pytest.mark.parametrize(("written", "region", "number"), SPELLINGS)
 def test_a_number_is_read_in_every_usual_notation(written, region, number):
     assert normalize(written, region=region) == number
-
-
-@pytest.mark.parametrize(("written", "region", "number"), SPELLINGS)
-def test_a_number_that_was_read_is_read_again_as_it_is(written, region, number):
-    assert normalize(normalize(written, region=region)) == number
+    assert normalize(number) == number
 
 
 @pytest.mark.parametrize("written", REFUSED, ids=lambda written: repr(written[:24]))
@@ -153,7 +149,7 @@ def test_a_country_that_does_not_exist_reads_what_has_a_country_code(sms_setting
         (US, "+1 206****0123"),
         (CHINA, "+86 138****0000"),
         ("+85251234567", "+852 ****67"),
-        ("+447700900123", "+44 770****0123"),
+        ("+447911123456", "+44 791****3456"),
         ("+4930123456", "+49 ****56"),
         ("rubbish", "****"),
         ("", "****"),
