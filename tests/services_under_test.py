@@ -50,6 +50,7 @@ MODELS: dict[type[Simulator], Any] = {
 #: A refusal of each kind that every provider knows.
 RECIPIENT_CODES = {"alibaba_cloud": "isv.MOBILE_NUMBER_ILLEGAL", "aws_sns": "OptedOut", "twilio": "21614"}
 
+
 def provider_name(simulator: Simulator) -> str:
     name: str = MODELS[type(simulator)].provider_class.name
     return name

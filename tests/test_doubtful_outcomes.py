@@ -156,6 +156,20 @@ class TestDoubt:
         assert (message.status, message.error_kind) == (MessageStatus.UNDELIVERED, ErrorKind.RECIPIENT)
         assert message.provider_code == "30005"
 
+    @pytest.mark.parametrize("simulator", CAN_LOOK_UP, indirect=True)
+    def test_a_message_of_another_account_is_neither_called_lost_nor_asked_for_again_and_again(
+        self, service, simulator, greeting, eager
+    ):
+        """The service was given other credentials meanwhile, whose account knows nothing of it."""
+        simulator.fail(Fault.RESET_AFTER_ACCEPTING)
+        (message,) = send_message(service, NUMBER, greeting, {"name": "Ada"})
+        other = {"access_key": "LTAI5tOtherAccessKey"} if service.sends_by_code else {"account_sid": "AC" + "6" * 32}
+        type(service).objects.filter(pk=service.pk).update(**other)
+        past_the_last_look_up(message)
+        sweep()
+        row = SmsMessage.objects.get()
+        assert (row.status, row.sweep_at) == (MessageStatus.UNKNOWN, None)
+
     def test_a_lost_batch_is_found_number_by_number(self, broker, alibaba_cloud, eager, db):
         service = create_service(alibaba_cloud)
         template = create_template(service)

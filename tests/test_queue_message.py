@@ -36,18 +36,18 @@ class TestCommit:
 
     def test_a_rollback_leaves_nothing(self, sandbox, broker):
         template = create_template()
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with transaction.atomic():
             queue_message(sandbox, NUMBER, template, {"name": "Ada"})
-            raise ZeroDivisionError
+            transaction.set_rollback(True)
         assert not SmsMessage.objects.exists()
         assert broker.take("sms") == []
 
     def test_a_rolled_back_savepoint_leaves_nothing_either(self, sandbox, broker):
         template = create_template()
         with transaction.atomic():
-            with pytest.raises(ZeroDivisionError), transaction.atomic():
+            with transaction.atomic():
                 queue_message(sandbox, NUMBER, template, {"name": "Ada"})
-                raise ZeroDivisionError
+                transaction.set_rollback(True)
             (kept,) = queue_message(sandbox, NUMBER, template, {"name": "Eve"})
         assert SmsMessage.objects.get() == kept
         assert [task.args for task in broker.take("sms")] == [[[kept.pk]]]

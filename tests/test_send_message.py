@@ -33,7 +33,7 @@ from tests.services_under_test import (
     provider_name,
     register,
 )
-from tests.simulators import AwsSnsSimulator, Fault, TwilioSimulator
+from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, Fault, TwilioSimulator
 
 pytest_plugins = ["tests.services_under_test"]
 
@@ -74,7 +74,7 @@ class TestWhatGoesOut:
         assert (message.template, message.text) == (None, "Hello ${name}")
 
     def test_a_one_time_code_arrives_and_leaves_nothing_behind(self, service, simulator, otp):
-        (message,) = send_message(service, NUMBER, otp, {"code": CODE})
+        send_message(service, NUMBER, otp, {"code": CODE})
         assert simulator.journal[0].text == f"Your code is {CODE}."
         row = SmsMessage.objects.get()
         assert (row.status, row.purpose) == (MessageStatus.SENT, Purpose.OTP)
@@ -289,6 +289,19 @@ WRONG_USES = {
     "an int for a value": (lambda given: {"params": {"name": 5}}, InvalidParams, "name.* must be a string, not int"),
     "None for a value": (lambda given: {"params": {"name": None}}, InvalidParams, "name.* must be a string"),
     "a lazy value": (lambda given: {"params": {"name": gettext_lazy("x")}}, InvalidParams, "must be a string"),
+    # PostgreSQL stores neither, and its error repeats the row, number and all.
+    "a NUL in a value": (lambda given: {"params": {"name": "a\0b"}}, InvalidParams, "name"),
+    "half a character in a value": (lambda given: {"params": {"name": "\ud83d"}}, InvalidParams, "name"),
+    "an unknown purpose": (
+        lambda given: {"template": SmsTemplate(text="${name}", purpose="fun")},
+        UnusableTemplate,
+        "purpose|template code",
+    ),
+    "an incomplete placeholder": (
+        lambda given: {"template": SmsTemplate(text="${name} ${")},
+        UnusableTemplate,
+        "complete|template code",
+    ),
     "a list of values": (lambda given: {"params": ["Ada"]}, InvalidParams, "dict of strings, not list"),
     "a very long value": (lambda given: {"params": {"name": "a" * 1601}}, InvalidParams, "1601 characters"),
     "a long text": (lambda given: {"params": {"name": "a" * 1600}}, InvalidParams, r"at most \d+"),
@@ -296,6 +309,8 @@ WRONG_USES = {
 
 
 class TestWrongUse:
+    @pytest.mark.databases
+    @pytest.mark.parametrize("simulator", [AlibabaCloudSimulator, TwilioSimulator], indirect=True)
     @pytest.mark.parametrize("wrong", WRONG_USES)
     def test_wrong_use_raises_before_anything_is_stored_or_sent(self, wrong, service, simulator, greeting):
         change, error, words = WRONG_USES[wrong]
@@ -345,6 +360,18 @@ class TestTransactions:
             send_message(service, NUMBER, greeting, {"name": "Ada"})
         assert simulator.requests == []
         assert not SmsMessage.objects.exists()
+
+    @pytest.mark.databases
+    def test_a_connection_that_does_not_commit_by_itself_is_refused(self, transactional_db, sandbox):
+        """Every statement is part of a transaction then, whose rollback would forget the text."""
+        template = create_template()
+        transaction.set_autocommit(False)
+        try:
+            with pytest.raises(OpenTransaction):
+                send_message(sandbox, NUMBER, template, {"name": "Ada"})
+        finally:
+            transaction.rollback()
+            transaction.set_autocommit(True)
 
     def test_a_refusal_does_not_break_the_callers_transaction(self, sandbox):
         with transaction.atomic():

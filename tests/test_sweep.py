@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.db import connection, connections
@@ -218,6 +219,17 @@ class TestDeadWorkers:
         assert lost.status == MessageStatus.UNKNOWN
         assert len(simulator.journal) == 1
 
+    def test_messages_to_one_number_are_looked_up_together(self, sandbox, template, broker, monkeypatch):
+        """Two tasks at the same time could take one record for two messages."""
+        monkeypatch.setattr(sweeping, "LOOK_UPS", 3)
+        messages = [queue_message(sandbox, AMERICAN_NUMBERS[n // 2], template, {"name": "Ada"})[0] for n in range(8)]
+        broker.take("sms")
+        due(take(sandbox, messages, "claim"))
+        sweep()
+        numbers = {message.pk: message.phone_number for message in messages}
+        parts = [{numbers[pk] for pk in task.args[0]} for task in broker.take("sms")]
+        assert sum(map(len, parts)) == 4, "a number is in two tasks"
+
     def test_without_look_ups_in_the_settings_a_lost_message_stays_in_doubt(
         self, sandbox, template, broker, sms_settings
     ):
@@ -383,7 +395,7 @@ class TestTransitions:
                 seen.clear()
                 path(message)
                 steps = [status, *seen]
-                for before, after in zip(steps, steps[1:], strict=False):
+                for before, after in pairwise(steps):
                     allowed = SmsMessage.TRANSITIONS.get(before, frozenset())
                     assert after == before or after in allowed, f"{name}: {before} → {after}"
                 row = SmsMessage.objects.get()

@@ -71,9 +71,7 @@ def test_a_secret_that_an_admin_changes_is_used_by_the_next_send_of_another_proc
 ) -> None:
     with (
         SIMULATORS[provider]() as simulator,
-        Project(
-            tmp_path, database=postgresql_url, broker=redis_url, **endpoints(**{provider: simulator})
-        ) as project,
+        Project(tmp_path, database=postgresql_url, broker=redis_url, **endpoints(**{provider: simulator})) as project,
     ):
         admin, sender = project.console(), project.console()
         admin.call(add_service, provider, simulator.credentials)

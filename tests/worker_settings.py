@@ -11,4 +11,7 @@ _PREFIX = env.str("TEST_PREFIX", default="")
 CELERY_TASK_DEFAULT_QUEUE = f"{_PREFIX}{CELERY_TASK_DEFAULT_QUEUE}"
 CELERY_IMPORTS = env.list("TEST_IMPORTS", default=[])
 SMS_SERVICES = {**SMS_SERVICES, "OTP_QUEUE": f"{_PREFIX}{SMS_SERVICES['OTP_QUEUE']}"}
-LOGGING = {**LOGGING, "loggers": {**LOGGING["loggers"], "celery": {"level": "INFO"}}}
+LOGGING = {
+    **LOGGING,
+    "loggers": {**LOGGING["loggers"], "celery": {"level": "INFO"}, "celery.beat": {"level": "WARNING"}},
+}

@@ -136,7 +136,7 @@ class Project:
             process.stop_soon()
         for process in self._processes:
             process.stop()
-            print("\n".join([f"----- {process.name}", *process.log.splitlines()[-LOG_TAIL:]]))  # noqa: T201
+            print("\n".join([f"----- {process.name}", *process.log.splitlines()[-LOG_TAIL:]]))
 
     def _delete_queues(self) -> None:
         if not self.broker.startswith("amqp"):

@@ -20,14 +20,14 @@ TEMPLATES = {
     "parcel": ("Parcel", Purpose.NOTIFICATION, "Your parcel ${parcel} arrives on ${day}. Track it in the app."),
     "parcel-zh": ("Parcel (Chinese)", Purpose.NOTIFICATION, "您的包裹${parcel}预计${day}送达，请留意查收。"),
 }
-#: Texts for the sandbox's phones (fictional numbers): a conversation, a refusal, and one in doubt.
+#: Texts for the sandbox's phones (fictional numbers): one that is refused, one in doubt, one per language and purpose.
 TEXTS = (
-    ("+12065550123", "login-code", {"code": "493817", "minutes": "5"}),
-    ("+12065550123", "parcel", {"parcel": "A-1027", "day": "Friday"}),
+    ("+12065550151", "parcel", {"parcel": "C-31", "day": "Monday"}),
+    ("+12065550158", "parcel", {"parcel": "C-32", "day": "Monday"}),
+    ("+8613800000011", "parcel-zh", {"parcel": "B-20", "day": "周五"}),
     ("+12065550142", "approval", {"processTitle": "Travel to Lisbon", "userNick": "Maya"}),
-    ("+8613800000011", "parcel-zh", {"parcel": "B-2048", "day": "周五"}),
-    ("+12065550151", "parcel", {"parcel": "C-3001", "day": "Monday"}),
-    ("+12065550158", "parcel", {"parcel": "C-3002", "day": "Monday"}),
+    ("+12065550123", "parcel", {"parcel": "A-17", "day": "Friday"}),
+    ("+12065550123", "login-code", {"code": "493817", "minutes": "5"}),
 )
 
 
