@@ -104,11 +104,11 @@ def test_killed_workers_send_nothing_twice_and_forget_nothing(
         for provider, simulator in simulators.items():
             console.call(add_service, provider, simulator.credentials)
         console.call(add_template, "greeting", text="Hello ${name}")
-        workers = [project.worker(), project.worker()]
-        project.beat()
         for provider, queue in queues.items():
             console.call(queue, provider, numbers)
 
+        workers = [project.worker(), project.worker()]
+        project.beat()
         kill_at_random(project, workers, console, simulators.values(), kills, step=len(queues) * count // kills // 3)
         eventually(lambda: console.call(nothing_under_way), within=120, every=0.2)
         messages = {provider: console.call(rows, provider) for provider in queues}

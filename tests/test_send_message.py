@@ -295,7 +295,7 @@ WRONG_USES = {
     "an unknown purpose": (
         lambda given: {"template": SmsTemplate(text="${name}", purpose="fun")},
         UnusableTemplate,
-        "purpose|template code",
+        "purpose|choice|template code",
     ),
     "an incomplete placeholder": (
         lambda given: {"template": SmsTemplate(text="${name} ${")},

@@ -9,14 +9,10 @@ from typing import Any
 
 from django.db import connections, models
 
-_POSTGRESQL_AND_SQLITE = (
-    "WITH new ({names}) AS (VALUES {rows}) "
-    "UPDATE {table} SET {assignments} FROM new WHERE {table}.{key} = new.{key}{where}"
-)
-_MYSQL = (
-    "UPDATE {table} JOIN (WITH new ({names}) AS (VALUES {rows}) SELECT * FROM new) AS new "
-    "ON {table}.{key} = new.{key} SET {assignments} WHERE 1 = 1{where}"
-)
+# The values stand in a subquery: the statement has to begin with UPDATE for SQLite's driver to count rows.
+_NEW = "(WITH new ({names}) AS (VALUES {rows}) SELECT * FROM new) AS new"
+_POSTGRESQL_AND_SQLITE = "UPDATE {table} SET {assignments} FROM {new} WHERE {table}.{key} = new.{key}{where}"
+_MYSQL = "UPDATE {table} JOIN {new} ON {table}.{key} = new.{key} SET {assignments} WHERE 1 = 1{where}"
 
 
 def update_rows(
@@ -58,8 +54,10 @@ def update_rows(
     sql = template.format(
         table=table,
         key=quote(fields[0].column),
-        names=", ".join(quote(field.column) for field in fields),
-        rows=", ".join([first_row] + [row_sql] * (len(rows) - 1)),
+        new=_NEW.format(
+            names=", ".join(quote(field.column) for field in fields),
+            rows=", ".join([first_row] + [row_sql] * (len(rows) - 1)),
+        ),
         assignments=", ".join(f"{prefix}{quote(f.column)} = new.{quote(f.column)}" for f in fields[1:]),
         where="".join(f" AND {table}.{quote(guard.column)} = %s" for guard in guards),
     )
