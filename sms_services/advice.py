@@ -6,13 +6,17 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from .choices import MessageStatus
-from .delivery.delivering import SERVICE_INACTIVE
+from .delivery.delivering import SERVICE_INACTIVE, SERVICE_UNUSABLE
 from .delivery.reconciling import NO_RECORD
 from .delivery.sweeping import WORKER_LOST
 from .models import SmsMessage, SmsService
 
 _OUR_CODES: Mapping[str, str | Promise] = {
     SERVICE_INACTIVE: _("The service was deactivated before the message left. Activate it, then send again."),
+    SERVICE_UNUSABLE: _(
+        "The service cannot send: its SDK is not installed, or its secret cannot be decrypted. The worker's log says "
+        "which. The message stays queued until it can."
+    ),
     WORKER_LOST: _("The worker died while it was sending. The message may have gone out; it is not sent again."),
     NO_RECORD: _("The provider has no record of this message: it was not sent. It is safe to send it again."),
 }

@@ -4,18 +4,22 @@
 anything is stored. What a provider says raises nothing: it is the message's status and error kind.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from django.db import router, transaction
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
 
 from .choices import Purpose
 from .conf import get_settings
 from .delivery.delivering import deliver
 from .delivery.queueing import ring
+from .delivery.rows import database
 from .exceptions import (
     InactiveService,
     InvalidParams,
@@ -26,9 +30,11 @@ from .exceptions import (
     UnknownTemplate,
     UnusableTemplate,
 )
+from .logs import log
 from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
 from .params import checked_params
 from .phone_numbers import mask, normalize
+from .placeholders import validate_placeholders
 from .providers import get_provider
 from .validators import TEMPLATE_CODE
 
@@ -37,6 +43,7 @@ __all__ = ["queue_message", "send_message"]
 _SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,50}")
 
 
+@sensitive_variables()
 def send_message(
     service: SmsService | str,
     phone_numbers: str | Iterable[str],
@@ -65,16 +72,20 @@ def send_message(
         NoRecipients, InvalidPhoneNumber, UnknownService, InactiveService, UnknownTemplate, UnusableTemplate,
         InvalidParams: wrong use; nothing was stored or sent.
         OpenTransaction: a transaction is open, whose rollback would forget a text that went out.
-        MissingSDK, EncryptionKeyError: the service cannot send at all; nothing was stored.
+        MissingSDK, InvalidConfiguration, EncryptionKeyError: the service cannot send at all; nothing was stored.
     """
     _refuse_open_transaction()
     service, messages = _composed(service, phone_numbers, template, params, purpose)
     get_provider(service)
     _insert(messages)
-    deliver(service, messages)
+    try:
+        deliver(service, messages)
+    except Exception as error:  # noqa: BLE001 - the rows are stored: whoever sees an error would send them again
+        log(logging.ERROR, "sms.delivery_interrupted", service=service.key, error=type(error).__name__)
     return messages
 
 
+@sensitive_variables()
 def queue_message(
     service: SmsService | str,
     phone_numbers: str | Iterable[str],
@@ -85,29 +96,28 @@ def queue_message(
 ) -> list[SmsMessage]:
     """Have the workers send a text to one or many numbers, once the caller's transaction is committed.
 
-    Takes and raises the same as ``send_message``, ``OpenTransaction`` excepted. If the transaction is rolled
-    back, nothing is sent. If the broker is down, the sweep rings the workers later.
+    Takes the same as ``send_message``, and raises the same for wrong use, ``OpenTransaction`` excepted. Whether the
+    service can send at all is only seen by the workers: until it can, the messages stay queued and say why. If the
+    transaction is rolled back, nothing is sent. If the broker is down, the sweep rings the workers later.
     """
     service, messages = _composed(service, phone_numbers, template, params, purpose)
-    with transaction.atomic(using=_database()):
+    with transaction.atomic(using=database()):
         _insert(messages)
         ids = [message.pk for message in messages]
-        transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=_database())
+        transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=database(), robust=True)
     return messages
 
 
-def _database() -> str:
-    return router.db_for_write(SmsMessage)
-
-
 def _refuse_open_transaction() -> None:
-    if not transaction.get_connection(_database()).in_atomic_block:
+    connection = transaction.get_connection(database())
+    if connection.in_atomic_block:
+        try:
+            with transaction.atomic(using=database(), durable=True):
+                return  # the transaction around a test, which Django lets pass
+        except RuntimeError:
+            pass
+    elif connection.get_autocommit():
         return
-    try:
-        with transaction.atomic(using=_database(), durable=True):
-            return
-    except RuntimeError:
-        pass
     raise OpenTransaction(
         "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
         "forgotten. Use queue_message(), which sends after the commit."
@@ -175,6 +185,8 @@ def _template_and_code(
     if purpose is not None and not bare_code:
         raise UnusableTemplate("purpose= goes with a bare template code only; a template has a purpose of its own.")
     if isinstance(template, SmsTemplate):
+        if template.pk is None:
+            _check_unsaved(template)
         return template, template.code_for(service)
     if not isinstance(template, str):
         raise UnknownTemplate(f"A template is an SmsTemplate, its key or a code, not {type(template).__name__}.")
@@ -185,6 +197,17 @@ def _template_and_code(
         shown = template if _SLUG.fullmatch(template) else "…"  # whatever else was given may be a text or a number
         raise UnknownTemplate(f"There is no SMS template with the key {shown!r}.")
     return found, found.code_for(service)
+
+
+def _check_unsaved(template: SmsTemplate) -> None:
+    """What saving a template would have checked."""
+    if template.purpose not in Purpose.values:
+        raise UnusableTemplate(f"A template's purpose is one of {', '.join(Purpose.values)}.")
+    try:
+        validate_placeholders(template.text)
+        template.clean()
+    except ValidationError as error:
+        raise UnusableTemplate(" ".join(error.messages)) from None
 
 
 def _by_code(service: SmsService, code: str, purpose: str | None) -> tuple[SmsTemplate, str]:
@@ -226,6 +249,6 @@ def _check_for_provider(service: SmsService, messages: Sequence[SmsMessage]) -> 
 
 def _insert(messages: Sequence[SmsMessage]) -> None:
     if len(messages) == 1:
-        messages[0].save(force_insert=True)
+        messages[0].save(force_insert=True, using=database())
     else:
-        SmsMessage.objects.bulk_create(messages, batch_size=1000)
+        SmsMessage.objects.using(database()).bulk_create(messages, batch_size=1000)

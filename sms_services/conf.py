@@ -41,10 +41,19 @@ class Settings:
     SENDING_TIMEOUT: float = 300.0
     #: A queued message that no worker took for this long is put to the broker again.
     REQUEUE_AFTER: float = 300.0
-    #: Pauses before each look-up of a message in doubt. No record at the last one means not sent.
+    #: Pauses before each look-up of a message in doubt. No record at the last one means not sent. Empty: no look-ups.
     RECONCILE_DELAYS: Sequence[float] = (30.0, 120.0, 600.0, 3600.0)
-    #: Part of a second's messages by which one-time codes may run ahead of ``max_per_second``.
+    #: The part of ``max_per_second`` that is kept for one-time codes.
     OTP_SHARE: float = 0.2
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ENCRYPTION_KEYS, str):
+            raise ImproperlyConfigured(f"{SETTING}['ENCRYPTION_KEYS'] must be a list of keys, not one string.")
+        for name in ("THREADS", "MAX_TRIES"):
+            if getattr(self, name) < 1:
+                raise ImproperlyConfigured(f"{SETTING}['{name}'] must be at least 1.")
+        if not 0 <= self.OTP_SHARE < 1:
+            raise ImproperlyConfigured(f"{SETTING}['OTP_SHARE'] must be at least 0 and less than 1.")
 
 
 def get_settings() -> Settings:

@@ -8,6 +8,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.utils.translation import gettext_lazy as _
 
 from .encryption import Secret
+from .exceptions import EncryptionKeyError
 
 #: Marks a token in fixtures, so that loading one does not encrypt it again.
 _SERIALIZED = "fernet:"
@@ -23,7 +24,7 @@ class SecretAttribute(DeferredAttribute):
     """Turns plain text into a ``Secret`` the moment that it is assigned."""
 
     def __set__(self, instance: models.Model, value: Any) -> None:
-        instance.__dict__[self.field.attname] = self.field.to_python(value)
+        instance.__dict__[self.field.attname] = self.field.seal(value)
 
 
 class SecretWidget(forms.PasswordInput):
@@ -43,7 +44,10 @@ class SecretFormField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         plaintext = super().clean(value)
-        return Secret.of(plaintext) if plaintext else ""
+        try:
+            return Secret.of(plaintext) if plaintext else ""
+        except EncryptionKeyError as error:
+            raise forms.ValidationError(str(error), code="encryption_keys") from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(data)
@@ -62,16 +66,21 @@ class EncryptedTextField(_TextField):
         return Secret(value) if value else value
 
     def to_python(self, value: Any) -> Any:
+        """Of a fixture's value too, which holds the token."""
+        if isinstance(value, str) and value.startswith(_SERIALIZED):
+            return Secret(value.removeprefix(_SERIALIZED))
+        return self.seal(value)
+
+    def seal(self, value: Any) -> Any:
+        """Encrypt a plain text; a ``Secret`` and what is empty stay as they are."""
         if not value or isinstance(value, Secret):
             return value
         if isinstance(value, str):
-            if value.startswith(_SERIALIZED):
-                return Secret(value.removeprefix(_SERIALIZED))
             return Secret.of(value)
         raise TypeError(f"A secret is a string, not {type(value).__name__}.")
 
     def get_prep_value(self, value: Any) -> Any:
-        value = self.to_python(value)
+        value = self.seal(value)
         return value.token if isinstance(value, Secret) else value
 
     def value_to_string(self, obj: models.Model) -> str:

@@ -1,5 +1,6 @@
 """The variables of a text, as callers give them."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from django.utils.translation import gettext as _
@@ -7,6 +8,8 @@ from django.utils.translation import gettext as _
 from .choices import Purpose
 from .conf import get_settings
 from .exceptions import InvalidParams
+
+_STORABLE = re.compile("[^\\x00\\ud800-\\udfff]*")
 
 #: No provider takes a longer text, so no variable can be longer.
 MAX_LENGTH = 1600
@@ -32,6 +35,11 @@ def checked_params(params: Mapping[str, str] | None) -> dict[str, str]:
             raise InvalidParams(
                 _("The variable “%(name)s” has %(count)d characters; at most %(limit)d fit into a text.")
                 % {"name": name, "count": len(value), "limit": MAX_LENGTH}
+            )
+        if not _STORABLE.fullmatch(value):
+            raise InvalidParams(
+                _("The variable “%(name)s” holds a character that no text can have (NUL, or half of a pair).")
+                % {"name": name}
             )
     return dict(params)
 

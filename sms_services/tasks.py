@@ -1,35 +1,60 @@
 """Celery tasks. They carry ids, never numbers, texts or codes."""
 
+import logging
 from collections import defaultdict
 
-from celery import shared_task
+from celery import Task, shared_task
+from django.db import close_old_connections
 from django.utils import timezone
 
-from .delivery.delivering import deliver
+from .choices import ErrorKind, MessageStatus
+from .delivery.delivering import SERVICE_UNUSABLE, deliver
 from .delivery.reconciling import reconcile
+from .delivery.rows import messages as stored_messages
 from .delivery.sweeping import sweep as run_sweep
-from .models import SmsMessage, current_service
+from .exceptions import SmsError
+from .logs import log
+from .models import SmsMessage, SmsService, current_service
 
 
-@shared_task(name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
-def deliver_messages(message_ids: list[int]) -> None:
+@shared_task(bind=True, name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
+def deliver_messages(self: Task, message_ids: list[int]) -> None:
     """Deliver queued messages. Those that are not queued or not due any more are left alone."""
-    messages = SmsMessage.objects.filter(pk__in=message_ids).sendable(timezone.now()).order_by("pk")
+    _drop_broken_connections(self)
+    due = stored_messages().filter(pk__in=message_ids).sendable(timezone.now()).order_by("pk")
     groups: dict[tuple[int, str], list[SmsMessage]] = defaultdict(list)
-    for message in messages:
+    for message in due:
         groups[message.service_id, message.purpose].append(message)
     for (service_id, _purpose), group in groups.items():
         if service := current_service(service_id):
-            deliver(service, group)
+            _deliver(service, group)
 
 
-@shared_task(name="sms_services.reconcile_messages", acks_late=True, ignore_result=True)
-def reconcile_messages(message_ids: list[int]) -> None:
+@shared_task(bind=True, name="sms_services.reconcile_messages", acks_late=True, ignore_result=True)
+def reconcile_messages(self: Task, message_ids: list[int]) -> None:
     """Look messages in doubt up at their provider."""
+    _drop_broken_connections(self)
     reconcile(message_ids)
 
 
-@shared_task(name="sms_services.sweep", ignore_result=True)
-def sweep() -> None:
+@shared_task(bind=True, name="sms_services.sweep", ignore_result=True)
+def sweep(self: Task) -> None:
     """Look after lost bells, dead workers and messages in doubt. Schedule it every ten seconds or so."""
+    _drop_broken_connections(self)
     run_sweep()
+
+
+def _deliver(service: SmsService, messages: list[SmsMessage]) -> None:
+    """A service that cannot send at all (no SDK, a wrong key) keeps its messages queued, and they say so."""
+    try:
+        deliver(service, messages)
+    except SmsError as error:
+        log(logging.ERROR, "sms.service_unusable", service=service.key, error=type(error).__name__, reason=error)
+        waiting = stored_messages().filter(pk__in=[message.pk for message in messages], status=MessageStatus.QUEUED)
+        waiting.update(error_kind=ErrorKind.CREDENTIALS, provider_code=SERVICE_UNUSABLE)
+
+
+def _drop_broken_connections(task: Task) -> None:
+    """A worker that keeps its connections between tasks must notice when the database has closed one."""
+    if not task.request.is_eager and not task.request.called_directly:
+        close_old_connections()

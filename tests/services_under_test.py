@@ -270,13 +270,6 @@ def alibaba_cloud(point_to) -> Iterator[AlibabaCloudSimulator]:
 
 
 @pytest.fixture
-def aws_sns(point_to) -> Iterator[AwsSnsSimulator]:
-    with AwsSnsSimulator() as simulator:
-        point_to(simulator)
-        yield simulator
-
-
-@pytest.fixture
 def twilio(point_to) -> Iterator[TwilioSimulator]:
     with TwilioSimulator() as simulator:
         point_to(simulator)

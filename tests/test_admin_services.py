@@ -184,11 +184,14 @@ def test_a_test_message_is_sent_outside_any_transaction(admin_client, monkeypatc
     service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
     template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello ${name}", purpose="notification")
     url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
-    assert 'name="variable_name"' in admin_client.get(url, {"template": template.pk}).content.decode()
-    page = admin_client.post(
-        url, {"phone_number": "(206) 555-0100", "template": template.pk, "variable_name": "Alex"}
-    ).content.decode()
-    assert "Outcome: Sent" in page
+    shown = admin_client.post(url, {"template": template.pk, "phone_number": "555", "show_variables": "1"})
+    assert 'name="variable_name"' in shown.content.decode()
+    assert not SmsMessage.objects.exists()
+    sent = admin_client.post(
+        url, {"phone_number": "(206) 555-0100", "template": template.pk, "variable_name": "Alex"}, follow=True
+    )
+    assert "Outcome: Sent" in sent.content.decode()
+    admin_client.get(sent.redirect_chain[-1][0])  # reloading the outcome
     assert SmsMessage.objects.get().phone_number == "+12065550100"
 
 
@@ -197,7 +200,8 @@ def test_the_outcome_of_a_test_message_comes_with_advice(admin_client):
     service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
     template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello", purpose="notification")
     url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
-    page = admin_client.post(url, {"phone_number": "+12065550151", "template": template.pk}).content.decode()
+    response = admin_client.post(url, {"phone_number": "+12065550151", "template": template.pk}, follow=True)
+    page = response.content.decode()
     assert "Outcome: Failed" in page
     assert "This sandbox number refuses every text." in page
 

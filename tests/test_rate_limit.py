@@ -15,7 +15,7 @@ from django.db import connections
 
 from sms_services.choices import MessageStatus, Purpose
 from sms_services.conf import get_settings
-from sms_services.delivery.pacing import HEADROOM, Pace
+from sms_services.delivery.pacing import Pace
 from sms_services.models import SmsService
 from tests.simulators import TwilioSimulator
 from tests.workers import (
@@ -33,6 +33,8 @@ from tests.workers import (
 )
 
 RATE = 20
+#: By how many seconds who comes late may catch up.
+LATENESS = 0.05
 CODES = chinese_numbers(4, start=9000)
 
 
@@ -96,7 +98,7 @@ def test_two_workers_keep_the_rate_and_codes_leave_at_once(
     report(workers, times, started_at, waited, after - before)
 
     assert times[-1] - times[0] >= (count - RATE / 2) / RATE
-    assert times[-1] - started_at <= count / RATE + 4
+    assert times[-1] - started_at <= 1.5 * count / (RATE * (1 - get_settings().OTP_SHARE)) + 4
     assert most_in_a_second(sorted(journal.values())) <= RATE * 1.25
     assert max(waited.values()) <= 1.0
 
@@ -127,7 +129,7 @@ def test_requests_with_many_messages_keep_the_rate(postgresql_url: str, redis_ur
     times = [entry.received_at for entry in simulator.journal]
     report(workers, times, started_at, {}, after - before)
     requests = Counter(entry.message_id for entry in simulator.journal)
-    assert max(requests.values()) > 1
+    assert 1 < max(requests.values()) <= rate / 10
     assert len({entry.phone_number for entry in simulator.journal}) == count
     assert times[-1] - times[0] >= (count - rate / 2) / rate
     assert most_in_a_second(times) <= rate * 1.25
@@ -136,7 +138,7 @@ def test_requests_with_many_messages_keep_the_rate(postgresql_url: str, redis_ur
 # Places, without workers
 
 
-def take_places(service: str, seconds: float, threads: int, *, first_in_line: bool) -> list[tuple[float, float]]:
+def take_places(service: str, seconds: float, threads: int, *, codes: bool) -> list[tuple[float, float]]:
     """Let threads take places one by one, as fast as they can: when each was asked for, and when it was granted."""
     pace = Pace.of(SmsService.objects.get(key=service))
     places: list[tuple[float, float]] = []
@@ -145,7 +147,7 @@ def take_places(service: str, seconds: float, threads: int, *, first_in_line: bo
     def take() -> None:
         try:
             while (asked_at := time.time()) < ends_at:
-                wait = pace.take(1, first_in_line=first_in_line)
+                wait = pace.take(1, codes=codes)
                 if wait:
                     time.sleep(min(wait, 0.002))
                 else:
@@ -172,15 +174,16 @@ def test_racing_processes_and_threads_never_get_more_places_than_the_rate_has(
         racers = [project.console() for _ in range(processes)]
         racers[0].call(add_service, "twilio", TwilioSimulator().credentials, max_per_second=rate)
         for number, racer in enumerate(racers):
-            racer.begin(take_places, "twilio", seconds, threads, first_in_line=codes and number == 0)
+            racer.begin(take_places, "twilio", seconds, threads, codes=codes and number == 0)
         places = sorted(place for racer in racers for place in racer.result())
 
-    # A place's own moment lies between the two that were seen, or for a code up to its head start after them.
-    interval, head_start = 1 / (rate * HEADROOM), get_settings().OTP_SHARE if codes else 0.0
+    # A place's own moment lies between the two that were seen. A code's may be its head start after them, and that of
+    # one who comes late to a place that nobody used a little before.
+    interval, slack = 1 / rate, LATENESS + (get_settings().OTP_SHARE if codes else 0.0)
     print(f"{len(places)} places in {seconds:g} s, {most_in_a_second(sorted(granted for _, granted in places))} in one")
-    assert len(places) >= 0.5 * seconds / interval
+    assert len(places) >= 0.1 * seconds * rate
     for first, (asked_at, _) in enumerate(places):
         granted_at = 0.0
         for number, (_, granted) in enumerate(places[first:]):
             granted_at = max(granted_at, granted)
-            assert granted_at + head_start - asked_at >= number * interval - 1e-6
+            assert granted_at - asked_at + slack >= number * interval

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import ProtectedError
 from django.utils.translation import gettext_lazy
 
 from sms_services.advice import advice_for
@@ -183,6 +184,12 @@ class TestServices:
             send_message(service, NUMBER, greeting, {"name": "Ada"})
         assert simulator.requests == []
         assert not SmsMessage.objects.exists()
+
+    def test_a_service_that_has_sent_cannot_be_deleted(self, service, simulator, greeting):
+        send_message(service, NUMBER, greeting, {"name": "Ada"})
+        with pytest.raises(ProtectedError):
+            service.delete()
+        assert type(service).objects.filter(pk=service.pk).exists()
 
 
 class TestTemplates:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,7 +18,6 @@ from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelF
 
 from ..advice import advice_for
 from ..api import send_message
-from ..delivery.pacing import leave_line
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..providers import get_provider
@@ -31,10 +31,15 @@ class ProtectsServicesInUse:
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[Any], list[str]]:
-        protected = [line for service in objs for line in usage_of(service)]
-        if protected:
-            return [str(service) for service in objs], {}, set(), protected
-        return super().get_deleted_objects(objs, request)  # type: ignore[misc]
+        services = list(objs)
+        protected = [line for service in services for line in usage_of(service)]
+        counts = {str(SmsService._meta.verbose_name_plural): len(services)}
+        may_not = {
+            str(service._meta.verbose_name)
+            for service in services
+            if not request.user.has_perm(_permission("delete", service))
+        }
+        return [str(service) for service in services], counts, may_not, protected
 
 
 def usage_of(service: SmsService) -> list[str]:
@@ -75,7 +80,8 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         self._set_active(request, services, False)
 
     def _set_active(self, request: HttpRequest, services: "models.QuerySet[SmsService]", active: bool) -> None:
-        changed = list(services.exclude(is_active=active))
+        others = list(services.exclude(is_active=active))
+        changed = [service for service in others if request.user.has_perm(_permission("change", service))]
         for service in changed:
             service.is_active = active
             service.save(update_fields=["is_active"])
@@ -85,6 +91,13 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             ngettext("%(count)d service was changed.", "%(count)d services were changed.", len(changed))
             % {"count": len(changed)},
         )
+        if len(changed) < len(others):
+            refused = ngettext(
+                "You may not change %(count)d service.",
+                "You may not change %(count)d services.",
+                len(others) - len(changed),
+            )
+            self.message_user(request, refused % {"count": len(others) - len(changed)}, messages.WARNING)
 
     def get_urls(self) -> list[Any]:
         def outside_transactions(view: Any) -> Any:
@@ -106,7 +119,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             answer = get_provider(service).verify()
         except SmsError as error:
             messages.error(request, str(error))
-            return HttpResponseRedirect(_change_url(service))
+            return HttpResponseRedirect(self._change_url(service))
         details = " ".join(f"{label}: {value}." for label, value in answer.details)
         if answer.ok:
             messages.success(request, f"{_('The credentials work.')} {details}".strip())
@@ -115,25 +128,29 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             code = f" ({answer.code})" if answer.code else ""
             refused = _("The provider did not accept the credentials.")
             messages.error(request, f"{refused}{code} {words} {details}".strip())
-        return HttpResponseRedirect(_change_url(service))
+        return HttpResponseRedirect(self._change_url(service))
 
+    @private_post()
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A form for one text through this service, and its outcome."""
+        """A form for one text through this service, and the outcome of the last one."""
         service = self._service_for(request, pk, "send_test_smsservice")
-        sent: SmsMessage | None = None
-        if request.method == "POST":
-            form = TestMessageForm(service, request.POST)
-            if form.is_valid():
-                sent = self._send_test(service, form)
+        if request.method != "POST":
+            form = TestMessageForm(service)
+        elif "show_variables" in request.POST:
+            form = TestMessageForm(service, initial=request.POST.dict())
         else:
-            form = TestMessageForm(service, initial=request.GET.dict())
+            form = TestMessageForm(service, request.POST)
+            if form.is_valid() and (message := self._send_test(service, form)):
+                # Reloading the page that shows the outcome must not send again.
+                return HttpResponseRedirect(f"{request.path}?message={message.pk}")
+        sent = self._sent_message(request, service)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Send test SMS"),
             "subtitle": str(service),
             "opts": self.model._meta,
             "service": service,
-            "change_url": _change_url(service),
+            "change_url": self._change_url(service),
             "form": form,
             "sent": sent,
             "advice": advice_for(sent) if sent else "",
@@ -150,10 +167,22 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             form.add_error(None, str(error))
             return None
 
+    def _sent_message(self, request: HttpRequest, service: SmsService) -> SmsMessage | None:
+        pk = request.GET.get("message", "")
+        if request.method != "GET" or not pk.isdecimal() or len(pk) > 18:
+            return None
+        return SmsMessage.objects.filter(pk=int(pk), service_id=service.pk).first()
+
+    def _change_url(self, service: SmsService) -> str:
+        name = "admin:sms_services_smsservice_change"
+        return reverse(name, args=[service.pk], current_app=self.admin_site.name)
+
     def _service_for(self, request: HttpRequest, pk: int, permission: str) -> SmsService:
         if not request.user.has_perm(f"sms_services.{permission}"):
             raise PermissionDenied
         service: SmsService = get_object_or_404(SmsService, pk=pk)
+        if not any(request.user.has_perm(_permission(action, service)) for action in ("view", "change")):
+            raise PermissionDenied
         return service
 
 
@@ -190,11 +219,6 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
             context["is_sandbox"] = isinstance(service, SandboxSms)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if "max_per_second" in form.changed_data:
-            leave_line(obj.pk)
-
 
 @admin.register(AlibabaCloudSms)
 class AlibabaCloudSmsAdmin(SmsServiceChildAdmin):
@@ -217,5 +241,7 @@ class SandboxSmsAdmin(SmsServiceChildAdmin):
     pass
 
 
-def _change_url(service: SmsService) -> str:
-    return reverse("admin:sms_services_smsservice_change", args=[service.pk])
+def _permission(action: str, service: SmsService) -> str:
+    """The permission that a service's own kind asks for."""
+    kind = ContentType.objects.get_for_id(service.polymorphic_ctype_id)
+    return f"sms_services.{action}_{kind.model}"

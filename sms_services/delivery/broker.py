@@ -43,7 +43,7 @@ class _Publisher:
 
     def _ensure_thread(self) -> None:
         with self._start:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="sms-publisher", daemon=True)
                 self._thread.start()
 

@@ -49,6 +49,9 @@ def update_rows(
     if connection.vendor == "postgresql":
         # The first row types the columns; PostgreSQL would take everything that it cannot see for text.
         first_row = "({})".format(", ".join(f"%s::{field.db_type(connection)}" for field in fields))
+    # MySQL writes ROW(1, 2) where everybody else, MariaDB included, writes (1, 2).
+    is_mysql = connection.vendor == "mysql" and not getattr(connection, "mysql_is_mariadb", False)
+    constructor = "ROW" if is_mysql else ""
     template = _MYSQL if connection.vendor == "mysql" else _POSTGRESQL_AND_SQLITE
     prefix = f"{table}." if connection.vendor == "mysql" else ""
     sql = template.format(
@@ -56,7 +59,7 @@ def update_rows(
         key=quote(fields[0].column),
         new=_NEW.format(
             names=", ".join(quote(field.column) for field in fields),
-            rows=", ".join([first_row] + [row_sql] * (len(rows) - 1)),
+            rows=", ".join(f"{constructor}{row}" for row in [first_row] + [row_sql] * (len(rows) - 1)),
         ),
         assignments=", ".join(f"{prefix}{quote(f.column)} = new.{quote(f.column)}" for f in fields[1:]),
         where="".join(f" AND {table}.{quote(guard.column)} = %s" for guard in guards),

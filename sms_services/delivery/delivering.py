@@ -3,9 +3,11 @@
 import logging
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
 from ..conf import get_settings
@@ -15,12 +17,15 @@ from ..models import SmsMessage, SmsService
 from ..providers import get_provider
 from ..providers.base import OutgoingMessage, Provider, Result
 from .pacing import Pace
-from .queueing import put_to_broker
+from .queueing import put_to_broker, ring, task_size
+from .rows import messages as stored_messages
 from .settling import settle
 
 SERVICE_INACTIVE = "service_inactive"
+SERVICE_UNUSABLE = "service_unusable"
 
 
+@sensitive_variables()
 def deliver(service: SmsService, messages: Sequence[SmsMessage]) -> None:
     """Try queued messages of one service and purpose now, and put to the broker what has to wait.
 
@@ -40,13 +45,20 @@ def deliver(service: SmsService, messages: Sequence[SmsMessage]) -> None:
     ready = _readable(messages)
     rest = {message.pk for message, _ in ready}
     for indexes in provider.batches([outgoing for _, outgoing in ready], pace.batch_limit):
-        wait = pace.take(len(indexes), first_in_line=purpose == Purpose.OTP)
+        wait = pace.take(len(indexes), codes=purpose == Purpose.OTP)
         if wait:
-            put_to_broker(sorted(rest), purpose, after=wait)
+            _postpone(service, sorted(rest), purpose, wait)
             return
         batch = [ready[index] for index in indexes]
         rest.difference_update(message.pk for message, _ in batch)
         _deliver_batch(service, provider, batch)
+
+
+def _postpone(service: SmsService, message_ids: Sequence[int], purpose: str, wait: float) -> None:
+    """One task goes on when the limit allows it; what it cannot hold joins the line."""
+    size = task_size(Pace.of(service))
+    put_to_broker(message_ids[:size], purpose, after=wait)
+    ring(service, message_ids[size:], purpose)
 
 
 def _readable(messages: Sequence[SmsMessage]) -> list[tuple[SmsMessage, OutgoingMessage]]:
@@ -69,9 +81,16 @@ def _deliver_batch(
         return
     outgoing = [out for message, out in batch if message.pk in mine]
     messages = [message for message, _ in batch if message.pk in mine]
-    results = provider.send(outgoing, claim)
+    results = [_counted(provider, *pair) for pair in zip(outgoing, provider.send(outgoing, claim), strict=True)]
     settled = settle(service, claim, messages, results, can_look_up=provider.can_look_up)
     put_to_broker(settled.again, messages[0].purpose, after=settled.pause)
+
+
+def _counted(provider: Provider, outgoing: OutgoingMessage, result: Result) -> Result:
+    """The result with the segments that we count, where the provider does not say."""
+    if result.outcome != Outcome.ACCEPTED or result.segments is not None or not outgoing.text:
+        return result
+    return replace(result, segments=provider.count_segments(outgoing.text, outgoing.phone_number).segments)
 
 
 def _claim(service: SmsService, messages: Sequence[SmsMessage], claim: str) -> set[int]:
@@ -79,8 +98,9 @@ def _claim(service: SmsService, messages: Sequence[SmsMessage], claim: str) -> s
     now = timezone.now()
     until = now + timedelta(seconds=get_settings().SENDING_TIMEOUT)
     ids = [message.pk for message in messages]
-    count = SmsMessage.objects.filter(pk__in=ids).claim(claim, now, until, service.account)
-    mine = set(ids) if count == len(ids) else set(SmsMessage.objects.claimed(claim).values_list("pk", flat=True))
+    rows = stored_messages().filter(pk__in=ids)
+    count = rows.claim(claim, now, until, service.account)
+    mine = set(ids) if count == len(ids) else set(rows.claimed(claim).values_list("pk", flat=True))
     for message in messages:
         if message.pk in mine:
             _mark_claimed(message, claim, now, service.account)

@@ -2,27 +2,31 @@
 
 A service's row of ``ServicePace`` holds two moments. ``next_at`` is the pace itself (a generic cell rate algorithm): a
 batch may leave if ``next_at`` has come, and moves it on by its share of a second; one conditional UPDATE decides, so
-two workers never take the same place. One-time codes may leave a little before ``next_at``: that head start is their
-reserved share, because nothing else can use it. ``line_at`` is only a hint that spreads those who must wait, so
-that they do not all come back at once.
+two workers never take the same place. ``OTP_SHARE`` of the rate is kept for one-time codes: everything else leaves at
+the rest of it, and a code may leave that part of a second before ``next_at``. Codes go first: while they alone use
+up the rate, everything else waits. ``line_at`` is only a hint that spreads those who must wait, so that they do not
+all come back at once.
 
-The clocks of the hosts need to agree (NTP): a host that is behind gets less than its share, never more.
+The hosts' clocks need to agree (NTP): a host that is behind gets less than its share while the others send.
 """
 
 import time
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import ExpressionWrapper, F, FloatField, Value
+from django.db.models import ExpressionWrapper, F, FloatField, Q, QuerySet, Value
 from django.db.models.functions import Greatest
+from django.utils import timezone
 
+from ..choices import MessageStatus
 from ..conf import get_settings
 from ..models import ServicePace, SmsService
+from .rows import database, messages
 
-#: We stay this much under the limit, so that the network's jitter does not push the provider's count over it.
-HEADROOM = 0.95
 #: A batch takes at most this part of a second's messages, so that they leave evenly.
 BATCH_SHARE = 0.05
+#: ``next_at`` is never this many seconds ahead, unless a host with a wrong clock has moved it.
+IMPOSSIBLE = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,49 +47,64 @@ class Pace:
             return None
         return max(1, int(self.max_per_second * BATCH_SHARE))
 
-    def take(self, messages: int, *, first_in_line: bool = False) -> float:
+    def seconds(self, count: int, *, codes: bool = False) -> float:
+        """The time that so many messages take up; 0.0 without a limit."""
+        if self.max_per_second is None:
+            return 0.0
+        share = 1.0 if codes else 1.0 - get_settings().OTP_SHARE
+        return count / (self.max_per_second * share)
+
+    def take(self, count: int, *, codes: bool = False) -> float:
         """Take the places of a batch that leaves now: 0.0, or the seconds after which to ask again.
 
         Args:
-            messages: how many there are, at most ``batch_limit``.
-            first_in_line: one-time codes.
+            count: how many messages there are, at most ``batch_limit``.
+            codes: they are one-time codes.
         """
         if self.max_per_second is None:
             return 0.0
         now = time.time()
-        head_start = get_settings().OTP_SHARE if first_in_line else 0.0
+        head_start = get_settings().OTP_SHARE if codes else 0.0
         free = self._row().filter(next_at__lte=now + head_start)
-        if free.update(next_at=self._moved("next_at", now, messages)):
+        if free.update(next_at=_moved("next_at", now, self.seconds(count, codes=codes))):
             return 0.0
         next_at = self._row().values_list("next_at", flat=True).first()
-        if next_at is None:
-            ServicePace.objects.get_or_create(service_id=self.service_id)
-            return self.take(messages, first_in_line=first_in_line)
+        if next_at is None or next_at > now + IMPOSSIBLE:
+            self._begin(now)
+            return self.take(count, codes=codes)
         return max(next_at - head_start - now, 0.001)
 
-    def join_line(self, messages: int) -> float:
-        """Take a place at the end of the line: the seconds until this many messages may expect to leave."""
+    def join_line(self, count: int) -> float:
+        """Take a place at the end of the line: the seconds until these messages may expect to begin to leave."""
         if self.max_per_second is None:
             return 0.0
-        now = time.time()
-        ServicePace.objects.get_or_create(service_id=self.service_id)
-        with transaction.atomic():
-            self._row().update(line_at=self._moved("line_at", now, messages))
+        now, length = time.time(), self.seconds(count)
+        with transaction.atomic(using=database()):
+            if not self._row().update(line_at=_moved("line_at", now, length)):
+                self._begin(now)
+                self._row().update(line_at=_moved("line_at", now, length))
             end = self._row().values_list("line_at", flat=True).get()
-        return max(end - messages * self._interval - now, 0.0)
+        return max(end - length - now, 0.0)
 
-    def _row(self):  # type: ignore[no-untyped-def]
-        return ServicePace.objects.filter(service_id=self.service_id)
+    def _row(self) -> QuerySet[ServicePace]:
+        return ServicePace.objects.using(database()).filter(service_id=self.service_id)
 
-    @property
-    def _interval(self) -> float:
-        return 1.0 / ((self.max_per_second or 1) * HEADROOM)
-
-    def _moved(self, field: str, now: float, messages: int) -> ExpressionWrapper:
-        start = Greatest(F(field), Value(now), output_field=FloatField())
-        return ExpressionWrapper(start + messages * self._interval, output_field=FloatField())
+    def _begin(self, now: float) -> None:
+        """A row whose ``next_at`` is possible."""
+        ServicePace.objects.using(database()).get_or_create(service_id=self.service_id)
+        self._row().filter(next_at__gt=now + IMPOSSIBLE).update(next_at=now)
 
 
 def leave_line(service_id: int) -> None:
-    """Forget the line, after the limit has changed: those who wait in it join anew when the sweep rings for them."""
-    ServicePace.objects.filter(service_id=service_id).update(line_at=0.0)
+    """Forget the line, after the limit has changed: the sweep rings for all who wait in it, and they join anew."""
+    ServicePace.objects.using(database()).filter(service_id=service_id).update(line_at=0.0, next_at=0.0)
+    waiting = messages().filter(service_id=service_id, status=MessageStatus.QUEUED)
+    now = timezone.now()
+    waiting.filter(Q(due_at=None) | Q(due_at__lte=now), sweep_at__gt=now).update(sweep_at=now)
+
+
+def _moved(field: str, now: float, seconds: float) -> ExpressionWrapper:
+    """A moment that has passed counts from now on."""
+    return ExpressionWrapper(
+        Greatest(F(field), Value(now), output_field=FloatField()) + seconds, output_field=FloatField()
+    )

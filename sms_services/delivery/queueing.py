@@ -14,9 +14,10 @@ from django.utils import timezone
 from ..choices import MessageStatus, Purpose
 from ..conf import get_settings
 from ..logs import log
-from ..models import SmsMessage, SmsService
+from ..models import SmsService
 from .broker import publish
 from .pacing import Pace
+from .rows import messages
 
 Item = TypeVar("Item")
 
@@ -37,10 +38,21 @@ def ring(service: SmsService, message_ids: Sequence[int], purpose: str) -> None:
     Never raises for a broker that is down; the sweep rings again.
     """
     pace = Pace.of(service)
-    codes = purpose == Purpose.OTP
-    size = min(TASK_SIZE, pace.max_per_second * TASK_SECONDS) if pace.max_per_second else TASK_SIZE
-    for ids in chunks(message_ids, size):
-        put_to_broker(ids, purpose, after=0.0 if codes else pace.join_line(len(ids)))
+    for ids in chunks(message_ids, task_size(pace)):
+        put_to_broker(ids, purpose, after=0.0 if purpose == Purpose.OTP else pace.join_line(len(ids)))
+
+
+def ring_in_turn(service: SmsService, message_ids: Sequence[int], purpose: str) -> None:
+    """The same for messages whose turn has come: spread from now on, without a new place at the end of the line."""
+    pace, after = Pace.of(service), 0.0
+    for ids in chunks(message_ids, task_size(pace)):
+        put_to_broker(ids, purpose, after=after)
+        after += 0.0 if purpose == Purpose.OTP else pace.seconds(len(ids))
+
+
+def task_size(pace: Pace) -> int:
+    """How many messages one task holds."""
+    return min(TASK_SIZE, pace.max_per_second * TASK_SECONDS) if pace.max_per_second else TASK_SIZE
 
 
 def put_to_broker(message_ids: Sequence[int], purpose: str, *, after: float = 0.0) -> None:
@@ -56,6 +68,9 @@ def put_to_broker(message_ids: Sequence[int], purpose: str, *, after: float = 0.
 
 def start(task: Task, message_ids: list[int], queue: str | None, after: float = 0.0) -> bool:
     """Hand a task with ids to the broker; returns whether it is there. Never raises, never waits for long."""
+
+    # A shared task stands for the app's task of the thread that asks; the publishing thread has no app of its own.
+    task = getattr(task, "_get_current_object", lambda: task)()
 
     def call() -> object:
         return task.apply_async(
@@ -82,7 +97,7 @@ def queue_for(purpose: str) -> str | None:
 def leave_to_sweep(message_ids: Sequence[int], after: float = 0.0) -> None:
     """The sweep rings for these messages once the seconds have passed."""
     at = timezone.now() + timedelta(seconds=after)
-    SmsMessage.objects.filter(pk__in=message_ids, status=MessageStatus.QUEUED).update(sweep_at=at)
+    messages().filter(pk__in=message_ids, status=MessageStatus.QUEUED).update(sweep_at=at)
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -5,54 +5,76 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from ..choices import ErrorKind, MessageStatus
 from ..conf import get_settings
-from ..exceptions import LookUpFailed
+from ..exceptions import LookUpFailed, SmsError
 from ..logs import log
-from ..models import SmsMessage, SmsService, current_service
+from ..models import ServicePace, SmsMessage, SmsService, current_service
 from ..placeholders import matching_pattern
 from ..providers import get_provider
 from ..providers.base import Provider, Record
+from .rows import database
+from .rows import messages as stored_messages
 from .settling import announce
 
 NO_RECORD = "no_record"
 #: How far the provider's clock may be from ours.
 CLOCK_SKEW = timedelta(seconds=60)
+#: Nobody is asked about an older message: it stays in doubt.
+LONGEST_DOUBT = timedelta(days=7)
 
 
 def reconcile(message_ids: Sequence[int]) -> None:
     """Look messages in doubt up at their provider, and settle those that it knows.
 
     One without a record stays in doubt until the last of ``RECONCILE_DELAYS`` has passed; then it is certain that
-    it was not sent. One that was tried through another account than the service's present one stays in doubt.
+    it was not sent. One that cannot be looked up, because it was tried through another account than the service's
+    present one, stays in doubt for good.
     """
-    messages = SmsMessage.objects.filter(pk__in=message_ids, status=MessageStatus.UNKNOWN).order_by("claimed_at", "pk")
+    if not get_settings().RECONCILE_DELAYS:
+        return
+    doubtful = stored_messages().filter(pk__in=message_ids, status=MessageStatus.UNKNOWN).order_by("claimed_at", "pk")
     by_service: dict[int, list[SmsMessage]] = defaultdict(list)
-    for message in messages:
+    for message in doubtful:
         by_service[message.service_id].append(message)
     for service_id, group in by_service.items():
         service = current_service(service_id)
-        if service and service.provider_class.can_look_up:
-            askable = [message for message in group if message.account == service.account]
-            _reconcile_service(service, get_provider(service), askable)
-
-
-def _reconcile_service(service: SmsService, provider: Provider, messages: Sequence[SmsMessage]) -> None:
-    answers = _ask_all(provider, messages)
-    used = _used_ids(service, [record for answer in answers for record in answer or ()])
-    settled = []
-    for message, answer in zip(messages, answers, strict=True):
-        if answer is None:
-            _look_again(message)
+        if service is None:
             continue
-        record = _match(message, answer, used)
-        if record is not None:
-            used.add((message.phone_number, record.message_id))
-        if _settle(message, record):
-            settled.append(message)
+        try:
+            _reconcile_service(service, group)
+        except SmsError as error:  # this service cannot be asked now; the others can
+            log(logging.ERROR, "sms.look_up_impossible", service=service.key, error=type(error).__name__)
+
+
+def _reconcile_service(service: SmsService, messages: Sequence[SmsMessage]) -> None:
+    lost = [message for message in messages if message.account != service.account]
+    if lost:
+        stored_messages().filter(pk__in=[message.pk for message in lost]).update(sweep_at=None)
+    messages = [message for message in messages if message.account == service.account]
+    provider = get_provider(service)
+    if not messages or not provider.can_look_up:
+        return
+    answers = _ask_all(provider, messages)
+    with transaction.atomic(using=database()):
+        _one_at_a_time(service)
+        used = _used_ids(service, [record for answer in answers for record in answer or ()])
+        settled = []
+        for message, answer in zip(messages, answers, strict=True):
+            if _settle(message, answer, used):
+                settled.append(message)
     announce(service, settled)
+
+
+def _one_at_a_time(service: SmsService) -> None:
+    """Two look-ups at once must not take one record for two messages: whoever changes this row first goes first."""
+    rows = ServicePace.objects.using(database())
+    rows.get_or_create(service_id=service.pk)
+    rows.filter(service_id=service.pk).update(line_at=F("line_at"))
 
 
 def _ask_all(provider: Provider, messages: Sequence[SmsMessage]) -> list[list[Record] | None]:
@@ -70,35 +92,32 @@ def _ask_all(provider: Provider, messages: Sequence[SmsMessage]) -> list[list[Re
     return provider.map(ask, messages)
 
 
-def _used_ids(service: SmsService, records: Sequence[Record]) -> set[tuple[str, str]]:
-    """Which of these records belong to messages that are settled already: (number, provider's message id)."""
-    known = SmsMessage.objects.filter(
-        service_id=service.pk, provider_message_id__in={record.message_id for record in records if record.message_id}
-    )
-    return set(known.values_list("phone_number", "provider_message_id"))
+def _used_ids(service: SmsService, records: Sequence[Record]) -> set[str]:
+    """Which of these records belong to messages that are settled already, through any service of the account."""
+    ids = {record.message_id for record in records if record.message_id and not record.reference}
+    if not ids:
+        return set()
+    known = stored_messages().filter(account=service.account, provider_message_id__in=ids)
+    return set(known.values_list("provider_message_id", flat=True))
 
 
-def _match(message: SmsMessage, records: Sequence[Record], used: set[tuple[str, str]]) -> Record | None:
-    """The record of this message. Where the provider keeps no reference, the text decides between several."""
-    free = [record for record in records if (message.phone_number, record.message_id) not in used]
-    exact = [record for record in free if record.reference == message.claim]
-    if exact or any(record.reference for record in free):
-        return exact[0] if exact else None
-    pattern = matching_pattern(message.text, message.params)
-    alike = [record for record in free if pattern.search(record.text)]
-    return next(iter(alike or free), None)
-
-
-def _settle(message: SmsMessage, record: Record | None) -> bool:
-    """Write what the look-up showed; returns whether that settled the message."""
+def _settle(message: SmsMessage, records: Sequence[Record] | None, used: set[str]) -> bool:
+    """Write what the look-up showed; returns whether that settled the message. ``used`` gets the record's id."""
+    if records is None:
+        _look_again(message)
+        return False
+    candidates = [record for record in records if record.message_id not in used or record.reference]
+    record = _match(message, candidates)
     if record is not None:
+        if not record.reference:
+            used.add(record.message_id)
         message.status = record.status
-        message.sent_at = record.sent_at or message.claimed_at
+        message.sent_at = None if record.status == MessageStatus.FAILED else record.sent_at or message.claimed_at
         message.provider_message_id = record.message_id
         message.segments = record.segments or message.segments
         message.error_kind = record.error_kind or ""
         message.provider_code = record.code
-    elif _given_up(message, timezone.now()):
+    elif not candidates and _given_up(message, timezone.now()):
         message.status = MessageStatus.FAILED
         message.error_kind = ErrorKind.TRANSIENT
         message.provider_code = NO_RECORD
@@ -108,7 +127,15 @@ def _settle(message: SmsMessage, record: Record | None) -> bool:
     message.sweep_at = None
     names = ("status", "sent_at", "provider_message_id", "segments", "error_kind", "provider_code", "sweep_at")
     values = {name: getattr(message, name) for name in names}
-    return bool(SmsMessage.objects.filter(pk=message.pk, status=MessageStatus.UNKNOWN).update(**values))
+    return bool(stored_messages().filter(pk=message.pk, status=MessageStatus.UNKNOWN).update(**values))
+
+
+def _match(message: SmsMessage, records: Sequence[Record]) -> Record | None:
+    """The record of this message: by our reference or, where the provider keeps none, by the text."""
+    if any(record.reference for record in records):
+        return next((record for record in records if record.reference == message.claim), None)
+    pattern = matching_pattern(message.text, message.params)
+    return next((record for record in records if pattern.search(record.text)), None)
 
 
 def _look_again(message: SmsMessage) -> None:
@@ -116,8 +143,10 @@ def _look_again(message: SmsMessage) -> None:
     tried_at = message.claimed_at or message.created_at
     times = [at for at in _look_up_times(tried_at) if at > now]
     last_delay = timedelta(seconds=get_settings().RECONCILE_DELAYS[-1])
-    next_at = times[0] if times else now + last_delay
-    SmsMessage.objects.filter(pk=message.pk, status=MessageStatus.UNKNOWN).update(sweep_at=next_at)
+    next_at: datetime | None = times[0] if times else now + last_delay
+    if now > tried_at + LONGEST_DOUBT:
+        next_at = None
+    stored_messages().filter(pk=message.pk, status=MessageStatus.UNKNOWN).update(sweep_at=next_at)
 
 
 def _given_up(message: SmsMessage, now: datetime) -> bool:

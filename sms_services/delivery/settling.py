@@ -2,12 +2,13 @@
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from ..choices import MessageStatus, Outcome
@@ -18,6 +19,8 @@ from ..phone_numbers import mask
 from ..providers.base import Result
 from ..signals import message_failed, message_sent
 from .bulk_update import update_rows
+from .rows import database
+from .rows import messages as stored_messages
 
 _FIELDS = (
     "status",
@@ -27,7 +30,6 @@ _FIELDS = (
     "provider_request_id",
     "provider_message_id",
     "segments",
-    "sensitive_params",
     "due_at",
     "sent_at",
     "sweep_at",
@@ -37,6 +39,12 @@ _STATUS = {
     Outcome.REFUSED: MessageStatus.FAILED,
     Outcome.UNCERTAIN: MessageStatus.UNKNOWN,
 }
+#: What tells an outcome from another one.
+_TELLING = ("status", "error_kind", "provider_code", "provider_request_id", "provider_message_id")
+#: The provider took it.
+_TAKEN = frozenset({MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED})
+#: Seconds before outcomes are written once more.
+_PAUSES = (0.2, 1.0)
 _LEVELS = {MessageStatus.FAILED: logging.WARNING, MessageStatus.UNKNOWN: logging.WARNING}
 
 
@@ -53,24 +61,22 @@ def settle(
 ) -> Settled:
     """Write what became of the messages of a claim, into the instances and into the database.
 
-    A message that the sweep has meanwhile called ``unknown`` still gets its outcome; the late worker knows best.
+    A message that the sweep has meanwhile called ``unknown`` still gets its outcome; the late worker knows best. One
+    that has been settled otherwise stays as it is, and its instance shows how it stands.
     """
     now = timezone.now()
-    for message, result in zip(messages, results, strict=True):
-        _apply(message, result, now, can_look_up)
+    wiped = [
+        message.pk
+        for message, result in zip(messages, results, strict=True)
+        if _apply(message, result, now, can_look_up)
+    ]
     attempts = [
         _attempt(service, message, result, now)
         for message, result in zip(messages, results, strict=True)
         if result.outcome != Outcome.ACCEPTED
     ]
-    using = messages[0]._state.db or "default"
-    if attempts:
-        with transaction.atomic(using=using):
-            _write(messages, claim, using)
-            SmsAttempt.objects.using(using).bulk_create(attempts)
-    else:
-        _write(messages, claim, using)
-    announce(service, messages)
+    written = _write_patiently(messages, attempts, wiped, claim)
+    announce(service, [message for message in messages if message.pk in written])
     again = [message for message in messages if message.status == MessageStatus.QUEUED]
     pause = max(((message.due_at - now).total_seconds() for message in again if message.due_at), default=0.0)
     return Settled([message.pk for message in again], pause)
@@ -90,26 +96,28 @@ def announce(service: SmsService, messages: Sequence[SmsMessage]) -> None:
             kind=message.error_kind,
             code=message.provider_code,
         )
-        if message.status == MessageStatus.SENT and message_sent.has_listeners(SmsMessage):
+        if message.status in _TAKEN and message_sent.has_listeners(SmsMessage):
             message_sent.send_robust(SmsMessage, message=message)
         elif message.status == MessageStatus.FAILED and message_failed.has_listeners(SmsMessage):
             message_failed.send_robust(SmsMessage, message=message)
 
 
-def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool) -> None:
+def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool) -> bool:
+    """Put an outcome into an instance; returns whether sensitive variables are to be wiped."""
     settings = get_settings()
     message.error_kind = result.error_kind or ""
     message.provider_code = result.code
     message.provider_detail = result.detail
-    message.provider_request_id = result.request_id[:64]
+    message.provider_request_id = result.request_id
     if result.outcome == Outcome.NOT_SENT and message.tries < settings.MAX_TRIES:
         pause = _pause(message.tries, result.retry_after)
         message.status = MessageStatus.QUEUED
         message.due_at = now + pause
         message.sweep_at = message.due_at + timedelta(seconds=settings.REQUEUE_AFTER)
-        return
+        return False
     message.status = _STATUS.get(result.outcome, MessageStatus.FAILED)
-    message.sensitive_params = ""
+    wiped = bool(message.sensitive_params)
+    message.wipe_sensitive_params()
     message.sweep_at = None
     if message.status == MessageStatus.SENT:
         message.sent_at = now
@@ -117,6 +125,7 @@ def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool
         message.segments = result.segments
     elif message.status == MessageStatus.UNKNOWN and can_look_up and settings.RECONCILE_DELAYS:
         message.sweep_at = now + timedelta(seconds=settings.RECONCILE_DELAYS[0])
+    return wiped
 
 
 def _pause(tries: int, retry_after: float | None) -> timedelta:
@@ -125,23 +134,74 @@ def _pause(tries: int, retry_after: float | None) -> timedelta:
     return timedelta(seconds=(retry_after or 0.0) + random.uniform(0.1, max(longest, 0.1)))
 
 
-def _write(messages: Sequence[SmsMessage], claim: str, using: str) -> None:
-    changed = update_rows(SmsMessage, _FIELDS, _rows(messages), using=using, claim=claim, status=MessageStatus.SENDING)
-    if changed < len(messages):
-        _write_late(messages, claim, using)
+def _write_patiently(
+    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: str
+) -> set[int]:
+    """Write, and try again after a deadlock or a lost connection: an outcome that is lost here nobody knows any more.
+
+    Returns:
+        the ids of the messages that were written.
+    """
+    for pause in _PAUSES:
+        try:
+            return _write(messages, attempts, wiped, claim)
+        except OperationalError:
+            connection = connections[database()]
+            if connection.in_atomic_block:
+                raise
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(pause)
+    return _write(messages, attempts, wiped, claim)
 
 
-def _write_late(messages: Sequence[SmsMessage], claim: str, using: str) -> None:
-    """The sweep took this worker for dead. What it called ``unknown`` is known after all."""
-    in_doubt = SmsMessage.objects.using(using).filter(claim=claim, status=MessageStatus.UNKNOWN)
-    late_ids = set(in_doubt.values_list("pk", flat=True))
-    late = [message for message in messages if message.pk in late_ids and message.status != MessageStatus.UNKNOWN]
-    for message in late:
-        if message.status == MessageStatus.QUEUED:  # what was once in doubt is never tried again
-            message.status = MessageStatus.FAILED
-            message.sensitive_params = ""
-            message.sweep_at = None
-    update_rows(SmsMessage, _FIELDS, _rows(late), using=using, claim=claim, status=MessageStatus.UNKNOWN)
+def _write(
+    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: str
+) -> set[int]:
+    if not attempts and not wiped:
+        return _write_rows(messages, claim)
+    with transaction.atomic(using=database()):
+        written = _write_rows(messages, claim)
+        stored_messages().filter(pk__in=wiped).update(sensitive_params="")
+        SmsAttempt.objects.using(database()).bulk_create(
+            attempt for attempt in attempts if attempt.message_id in written
+        )
+    return written
+
+
+def _write_rows(messages: Sequence[SmsMessage], claim: str) -> set[int]:
+    changed = update_rows(
+        SmsMessage, _FIELDS, _rows(messages), using=database(), claim=claim, status=MessageStatus.SENDING
+    )
+    if changed == len(messages):
+        return {message.pk for message in messages}
+    return _write_late(messages, claim)
+
+
+def _write_late(messages: Sequence[SmsMessage], claim: str) -> set[int]:
+    """The sweep took this worker for dead. What it called ``unknown`` is known after all; the rest stays as it is."""
+    stored = stored_messages().in_bulk([message.pk for message in messages])
+    written, late = set(), []
+    for message in messages:
+        row = stored.get(message.pk)
+        if row is None or row.claim != claim:
+            _show(message, row)
+        elif all(getattr(row, name) == getattr(message, name) for name in _TELLING):
+            written.add(message.pk)
+        elif row.status == MessageStatus.UNKNOWN:
+            if message.status == MessageStatus.QUEUED:  # what was once in doubt is never tried again
+                message.status, message.sweep_at = MessageStatus.FAILED, None
+            written.add(message.pk)
+            late.append(message)
+        else:
+            _show(message, row)
+    update_rows(SmsMessage, _FIELDS, _rows(late), using=database(), claim=claim, status=MessageStatus.UNKNOWN)
+    return written
+
+
+def _show(message: SmsMessage, row: SmsMessage | None) -> None:
+    """Make an instance say what its row says."""
+    for name in _FIELDS if row else ():
+        setattr(message, name, getattr(row, name))
 
 
 def _rows(messages: Sequence[SmsMessage]) -> list[tuple[Any, ...]]:
@@ -156,7 +216,7 @@ def _attempt(service: SmsService, message: SmsMessage, result: Result, now: date
         error_kind=result.error_kind or "",
         provider_code=result.code,
         provider_detail=result.detail,
-        provider_request_id=result.request_id[:64],
+        provider_request_id=result.request_id,
         started_at=message.claimed_at or now,
         finished_at=now,
     )

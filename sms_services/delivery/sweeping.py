@@ -4,6 +4,8 @@ Any number of sweeps may run at once: each step takes its rows with a conditiona
 """
 
 import logging
+import random
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,22 +16,25 @@ from django.utils import timezone
 from ..choices import ErrorKind, MessageStatus, Outcome
 from ..conf import get_settings
 from ..logs import log
-from ..models import SmsAttempt, SmsMessage, SmsService
-from .queueing import chunks, ring, start
+from ..models import SmsAttempt, SmsMessage, SmsService, current_service
+from .queueing import ring_in_turn, start
+from .rows import database, messages
 
 #: Rows of one step, so that no transaction and no list grows with the backlog.
 STEP = 5_000
-#: Look-ups of one task.
+#: A round ends after this many seconds, before the next one is due.
+ROUND_SECONDS = 8.0
+#: Look-ups of one task, about.
 LOOK_UPS = 100
 WORKER_LOST = "worker_lost"
 
 
 def sweep() -> None:
-    """One round over everything whose time has come."""
-    now = timezone.now()
-    ring_for_forgotten(now)
-    doubt_lost(now)
-    look_up_doubtful(now)
+    """Everything whose time has come, step by step, for as long as a round may take."""
+    until = time.monotonic() + ROUND_SECONDS
+    for step in (ring_for_forgotten, doubt_lost, look_up_doubtful):
+        while step(timezone.now()) == STEP and time.monotonic() < until:
+            pass
 
 
 def ring_for_forgotten(now: datetime) -> int:
@@ -38,9 +43,9 @@ def ring_for_forgotten(now: datetime) -> int:
     groups: dict[tuple[int, str], list[int]] = defaultdict(list)
     for message in forgotten:
         groups[message.service_id, message.purpose].append(message.pk)
-    services = SmsService.objects.in_bulk({service_id for service_id, _ in groups})
     for (service_id, purpose), ids in groups.items():
-        ring(services[service_id], ids, purpose)
+        if service := current_service(service_id):
+            ring_in_turn(service, ids, purpose)
     return len(forgotten)
 
 
@@ -50,9 +55,9 @@ def doubt_lost(now: datetime) -> int:
     by_claim: dict[str, list[SmsMessage]] = defaultdict(list)
     for message in lost:
         by_claim[message.claim].append(message)
-    services = SmsService.objects.in_bulk({message.service_id for message in lost})
     for claim, group in by_claim.items():
-        _doubt(services[group[0].service_id], claim, group, now)
+        if service := current_service(group[0].service_id):
+            _doubt(service, claim, group, now)
     return len(lost)
 
 
@@ -61,39 +66,47 @@ def look_up_doubtful(now: datetime) -> int:
     from ..tasks import reconcile_messages
 
     doubtful = _taken(MessageStatus.UNKNOWN, now, get_settings().SENDING_TIMEOUT)
-    # Sorted, so that messages to one number are looked up together and never get the same record.
-    ids = [message.pk for message in sorted(doubtful, key=lambda message: (message.service_id, message.phone_number))]
-    for chunk in chunks(ids, LOOK_UPS):
-        start(reconcile_messages, list(chunk), get_settings().QUEUE or None)
-    return len(ids)
+    by_number: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for message in doubtful:
+        by_number[message.service_id, message.phone_number].append(message.pk)
+    ids: list[int] = []
+    for group in by_number.values():  # those to one number stay together: they are told apart by what is left over
+        ids += group
+        if len(ids) >= LOOK_UPS:
+            start(reconcile_messages, ids, get_settings().QUEUE or None)
+            ids = []
+    if ids:
+        start(reconcile_messages, ids, get_settings().QUEUE or None)
+    return len(doubtful)
 
 
 def _taken(status: MessageStatus, now: datetime, seconds: float) -> list[SmsMessage]:
-    """Overdue messages in a status, taken by this sweep: another one finds them overdue only after these seconds."""
-    with transaction.atomic():
-        skip_locked = transaction.get_connection().features.has_select_for_update_skip_locked
-        overdue = SmsMessage.objects.overdue(status, now).select_for_update(skip_locked=skip_locked)
-        messages = list(overdue.only("service_id", "purpose", "phone_number", "claim", "claimed_at")[:STEP])
-        taken = SmsMessage.objects.filter(pk__in=[message.pk for message in messages], status=status)
-        taken.update(sweep_at=now + timedelta(seconds=seconds))
-    return messages
+    """Overdue messages in a status, taken by this sweep: another one finds them overdue only after these seconds.
+
+    The new time, odd to the microsecond, is also the mark by which this sweep finds what it got.
+    """
+    ids = list(messages().overdue(status, now).values_list("pk", flat=True)[:STEP])
+    mark = now + timedelta(seconds=seconds, microseconds=random.randrange(1_000_000))
+    rows = messages().filter(pk__in=ids, status=status)
+    rows.filter(sweep_at__lte=now).update(sweep_at=mark)
+    return list(rows.filter(sweep_at=mark).only("service_id", "purpose", "phone_number", "claim", "claimed_at"))
 
 
-def _doubt(service: SmsService, claim: str, messages: Sequence[SmsMessage], now: datetime) -> None:
-    with transaction.atomic():
-        lost = SmsMessage.objects.claimed(claim).filter(pk__in=[message.pk for message in messages])
-        changed = lost.update(
+def _doubt(service: SmsService, claim: str, lost: Sequence[SmsMessage], now: datetime) -> None:
+    with transaction.atomic(using=database()):
+        rows = messages().filter(pk__in=[message.pk for message in lost])
+        changed = rows.claimed(claim).update(
             status=MessageStatus.UNKNOWN,
             error_kind=ErrorKind.TRANSIENT,
             provider_code=WORKER_LOST,
             sensitive_params="",
-            sweep_at=now if service.provider_class.can_look_up else None,
+            sweep_at=now if service.provider_class.can_look_up and get_settings().RECONCILE_DELAYS else None,
         )
-        if changed < len(messages):  # the worker lives after all, and has settled some: leave those alone
-            in_doubt = SmsMessage.objects.filter(claim=claim, status=MessageStatus.UNKNOWN, provider_code=WORKER_LOST)
+        if changed < len(lost):  # the worker lives after all, and has settled some: leave those alone
+            in_doubt = rows.filter(claim=claim, status=MessageStatus.UNKNOWN, provider_code=WORKER_LOST)
             ids = set(in_doubt.values_list("pk", flat=True))
-            messages = [message for message in messages if message.pk in ids]
-        SmsAttempt.objects.bulk_create(
+            lost = [message for message in lost if message.pk in ids]
+        SmsAttempt.objects.using(database()).bulk_create(
             SmsAttempt(
                 message=message,
                 service=service,
@@ -103,6 +116,6 @@ def _doubt(service: SmsService, claim: str, messages: Sequence[SmsMessage], now:
                 started_at=message.claimed_at or now,
                 finished_at=now,
             )
-            for message in messages
+            for message in lost
         )
-    log(logging.WARNING, "sms.worker_lost", service=service.key, messages=len(messages), claim=claim)
+    log(logging.WARNING, "sms.worker_lost", service=service.key, messages=len(lost), claim=claim)

@@ -1,10 +1,10 @@
 """SMS services: accounts at providers, each kind a model of its own with that provider's fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinLengthValidator, MinValueValidator
-from django.db import models
+from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 from polymorphic.models import PolymorphicModel
 
@@ -44,6 +44,9 @@ class SmsService(PolymorphicModel):
         help_text=_("The most messages that may leave in a second, over all processes and hosts. Empty: unlimited."),
     )
 
+    #: The limit as it stands in the database, to notice when it changes.
+    _stored_limit: int | None = None
+
     provider_class: ClassVar[type[Provider]]
     account_field: ClassVar[str] = ""
     secret_field: ClassVar[str] = ""
@@ -79,12 +82,32 @@ class SmsService(PolymorphicModel):
         return self.provider_class(self.provider_configuration())  # type: ignore[call-arg]
 
     def send_message(
-        self, phone_numbers: str | Sequence[str], template: "SmsTemplate | str", params: Mapping[str, str] | None = None
+        self,
+        phone_numbers: str | Iterable[str],
+        template: "SmsTemplate | str",
+        params: Mapping[str, str] | None = None,
+        *,
+        purpose: str | None = None,
     ) -> "list[SmsMessage]":
         """Send a text now, through this service. See ``sms_services.api.send_message``."""
         from ..api import send_message
 
-        return send_message(self, phone_numbers, template, params)
+        return send_message(self, phone_numbers, template, params, purpose=purpose)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        limit_changed = self.pk is not None and self.max_per_second != self._stored_limit
+        super().save(*args, **kwargs)
+        self._stored_limit = self.max_per_second
+        if limit_changed:
+            from ..delivery.pacing import leave_line
+
+            leave_line(self.pk)
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> "SmsService":
+        service: SmsService = super().from_db(*args, **kwargs)
+        service._stored_limit = service.__dict__.get("max_per_second")
+        return service
 
     def _connection_settings(self) -> dict[str, Any]:
         settings = get_settings()
@@ -109,9 +132,11 @@ def current_service(identity: int | str) -> SmsService | None:
     """
     lookup = {"key" if isinstance(identity, str) else "pk": identity}
     kind = _known_kinds.get(identity)
-    service: Any = kind._base_manager.non_polymorphic().filter(**lookup).first() if kind else None
+    using = router.db_for_write(SmsService)
+    rows: Any = kind._base_manager.using(using) if kind else None
+    service = rows.non_polymorphic().filter(**lookup).first() if rows is not None else None
     if service is None:
-        service = SmsService.objects.filter(**lookup).first()
+        service = SmsService.objects.using(using).filter(**lookup).first()
     if service is not None:
         _known_kinds[identity] = type(service)
     return cast("SmsService | None", service)

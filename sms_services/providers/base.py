@@ -283,17 +283,34 @@ GENERAL_ADVICE: Mapping[str, str | Promise] = {
 }
 
 _LONG_DIGITS = re.compile(r"\+?\d[\d\-\s]{2,}\d")
-_DETAIL_LENGTH = 255
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+#: What the columns hold, and the longest pause that makes sense.
+_CODE_LENGTH, _DETAIL_LENGTH, _MOST_SEGMENTS, _LONGEST_PAUSE = 64, 255, 32_767, 3_600.0
 
 
 def scrubbed(result: Result, messages: Sequence[OutgoingMessage]) -> Result:
-    """The result with numbers, texts and variables taken out of its detail, and its code made safe to store."""
-    if not (result.detail or result.code):
-        return result
-    detail = result.detail
+    """The result made safe to store: numbers, texts and variables out of its detail, everything within bounds.
+
+    What the provider answers decides nothing about whether the outcome can be written.
+    """
+    return replace(
+        result,
+        code=_stored(result.code, _CODE_LENGTH),
+        detail=_stored(_impersonal(result.detail, messages), _DETAIL_LENGTH) if result.detail else "",
+        request_id=_stored(result.request_id, _CODE_LENGTH),
+        message_id=_stored(result.message_id, _CODE_LENGTH),
+        segments=result.segments if result.segments and 0 < result.segments <= _MOST_SEGMENTS else None,
+        retry_after=min(max(result.retry_after, 0.0), _LONGEST_PAUSE) if result.retry_after else None,
+    )
+
+
+def _stored(text: str, length: int) -> str:
+    return _CONTROL.sub(" ", text)[:length]
+
+
+def _impersonal(detail: str, messages: Sequence[OutgoingMessage]) -> str:
     values = {value for message in messages for value in (message.text, message.phone_number, *message.params.values())}
     for value in sorted(values, key=len, reverse=True):
         if len(value) > 3 or not value.isascii():  # a Chinese name has two or three characters
             detail = detail.replace(value, "***")
-    detail = _LONG_DIGITS.sub("***", detail)
-    return replace(result, detail=detail[:_DETAIL_LENGTH], code=result.code[:64])
+    return _LONG_DIGITS.sub("***", detail)

@@ -28,7 +28,7 @@ def main() -> None:
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # inherited by the server's thread: only sigwait gets them
     with SIMULATORS[options.provider](port=options.port, latency=options.latency, keep_requests=False) as simulator:
-        print(simulator.url, flush=True)  # noqa: T201
+        print(simulator.url, flush=True)
         signal.sigwait(ends)
 
 
