@@ -1,6 +1,6 @@
 """A model field whose column holds a Fernet token and whose attribute is a ``Secret``."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.db import models
@@ -24,7 +24,7 @@ class SecretAttribute(DeferredAttribute):
     """Turns plain text into a ``Secret`` the moment that it is assigned."""
 
     def __set__(self, instance: models.Model, value: Any) -> None:
-        instance.__dict__[self.field.attname] = self.field.seal(value)
+        instance.__dict__[self.field.attname] = cast("EncryptedTextField", self.field).seal(value)
 
 
 class SecretWidget(forms.PasswordInput):

@@ -7,8 +7,8 @@
         eventually(lambda: len(simulator.journal) == len(numbers), within=30)
         worker.kill()
 
-Whatever was started ends with the block, also when the test fails. What the processes wrote is printed, so that pytest
-shows it with a failure.
+Whatever was started ends with the block, also when the test fails or pytest itself is killed. What the processes wrote is
+printed, so that pytest shows it with a failure.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STARTS_WITHIN = 60.0
 ANSWERS_WITHIN = 120.0
 LOG_TAIL = 60
+#: Reads process groups, and kills them when whoever writes them is gone.
+GUARD = 'while read -r group; do groups="$groups -$group"; done; kill -9 -- $groups'
 
 
 def eventually(condition: Callable[[], T], *, within: float, every: float = 0.02) -> T:
@@ -102,6 +104,8 @@ class Project:
 
     def __enter__(self) -> Self:
         with ExitStack() as ends:
+            self._guard = subprocess.Popen(["sh", "-c", GUARD], stdin=subprocess.PIPE, start_new_session=True)
+            ends.callback(self._dismiss_guard)
             ends.callback(self._delete_queues)
             ends.callback(self._end_processes)
             migrate = self._started(Process("migrate", self, ["manage.py", "migrate", "--verbosity", "0"]))
@@ -129,7 +133,14 @@ class Project:
     def _started(self, process: AnyProcess) -> AnyProcess:
         self._processes.append(process)
         process.start()
+        assert self._guard.stdin is not None
+        self._guard.stdin.write(f"{process.pid}\n".encode())
+        self._guard.stdin.flush()
         return process
+
+    def _dismiss_guard(self) -> None:
+        with self._guard:
+            self._guard.kill()
 
     def _end_processes(self) -> None:
         for process in self._processes:

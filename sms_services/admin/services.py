@@ -243,5 +243,5 @@ class SandboxSmsAdmin(SmsServiceChildAdmin):
 
 def _permission(action: str, service: SmsService) -> str:
     """The permission that a service's own kind asks for."""
-    kind = ContentType.objects.get_for_id(service.polymorphic_ctype_id)
+    kind = ContentType.objects.get_for_id(service.polymorphic_ctype_id or 0)
     return f"sms_services.{action}_{kind.model}"

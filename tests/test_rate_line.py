@@ -1,0 +1,107 @@
+"""A queue that is longer than the rate limit allows at once is sent to its end, in its time. The clock is moved."""
+
+import heapq
+import re
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+
+from sms_services.api import queue_message
+from sms_services.choices import MessageStatus
+from sms_services.delivery.sweeping import sweep
+from sms_services.models import SandboxSms, SmsMessage, SmsService
+from tests.services_under_test import broker, create_template
+
+__all__ = ["broker"]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+
+BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
+SWEEP_EVERY = 10.0
+
+
+@pytest.fixture
+def greeting():
+    return create_template(text="Hello")
+
+
+def numbers(count):
+    return [f"+86138{number:08}" for number in range(1000, 1000 + count)]  # none that the sandbox treats specially
+
+
+class Workers:
+    """One worker and the beat, by a clock that stands still between tasks."""
+
+    def __init__(self, broker, clock):
+        self.broker, self.clock, self.waiting, self.tasks = broker, clock, [], 0
+        self.next_sweep = self.now + SWEEP_EVERY
+
+    @property
+    def now(self):
+        return datetime.now(UTC).timestamp()
+
+    def run(self, seconds, until=lambda: False):
+        end = self.now + seconds
+        while self.now < end and not until():
+            self._collect()
+            if self.waiting and self.waiting[0][0] <= self.next_sweep:
+                at, _, task = heapq.heappop(self.waiting)
+                self._move_to(at)
+                self.broker.app.tasks[task.name](*task.args, **task.kwargs)
+            else:
+                self._move_to(self.next_sweep)
+                self.next_sweep += SWEEP_EVERY
+                sweep()
+
+    def _collect(self):
+        for task in self.broker.take():
+            self.tasks += 1
+            eta = re.search(r'"eta": "([^"]+)"', task.raw)
+            at = datetime.fromisoformat(eta[1]).timestamp() if eta else self.now
+            heapq.heappush(self.waiting, (at + 0.002, self.tasks, task))
+
+    def _move_to(self, moment):
+        if moment > self.now:
+            self.clock.move_to(datetime.fromtimestamp(moment, UTC), tick=False)
+
+
+def sent():
+    return SmsMessage.objects.filter(status=MessageStatus.SENT).count()
+
+
+@pytest.fixture
+def workers(broker):
+    with time_machine.travel(BEGIN, tick=False) as clock:
+        yield Workers(broker, clock)
+
+
+def test_a_thousand_messages_leave_in_their_time(workers, greeting):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=50)
+    queue_message(service, numbers(1000), greeting)
+    workers.run(seconds=80, until=lambda: sent() == 1000)
+    assert sent() == 1000
+    assert workers.now - BEGIN.timestamp() >= 19
+    assert workers.tasks < 1500
+
+
+def test_a_raised_limit_counts_for_those_who_wait_already(workers, greeting):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=1)
+    queue_message(service, numbers(200), greeting)
+    workers.run(seconds=20)
+    assert sent() < 25
+    service = SmsService.objects.get(pk=service.pk)
+    service.max_per_second = 100
+    service.save()
+    workers.run(seconds=45, until=lambda: sent() == 200)
+    assert sent() == 200
+
+
+def test_a_clock_that_was_wrong_once_does_not_stop_a_service(workers, greeting):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=10)
+    with time_machine.travel(datetime(2030, 1, 1, 1, tzinfo=UTC), tick=False):
+        queue_message(service, numbers(1), greeting)
+        workers.broker.work("sms")
+    assert sent() == 1
+    queue_message(service, numbers(2), greeting)
+    workers.run(seconds=60, until=lambda: sent() == 3)
+    assert sent() == 3
