@@ -8,8 +8,10 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from phonenumbers import SUPPORTED_REGIONS
 
 SETTING = "SMS_SERVICES"
+_ENDPOINTS = {"alibaba_cloud", "aws_sns", "twilio"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +49,23 @@ class Settings:
     OTP_SHARE: float = 0.2
 
     def __post_init__(self) -> None:
-        if isinstance(self.ENCRYPTION_KEYS, str):
-            raise ImproperlyConfigured(f"{SETTING}['ENCRYPTION_KEYS'] must be a list of keys, not one string.")
-        for name in ("THREADS", "MAX_TRIES"):
-            if getattr(self, name) < 1:
-                raise ImproperlyConfigured(f"{SETTING}['{name}'] must be at least 1.")
-        if not 0 <= self.OTP_SHARE < 1:
-            raise ImproperlyConfigured(f"{SETTING}['OTP_SHARE'] must be at least 0 and less than 1.")
+        for name in ("ENCRYPTION_KEYS", "SENSITIVE_VARIABLES", "RECONCILE_DELAYS"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                self._refuse(name, "must be a list")
+        for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT", "SENDING_TIMEOUT", "REQUEUE_AFTER", "THREADS", "MAX_TRIES"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value <= 0:
+                self._refuse(name, "must be a number above 0")
+        if not isinstance(self.OTP_SHARE, int | float) or not 0 <= self.OTP_SHARE < 1:
+            self._refuse("OTP_SHARE", "must be at least 0 and less than 1")
+        if unknown := sorted(set(self.ENDPOINT_URLS) - _ENDPOINTS):
+            self._refuse("ENDPOINT_URLS", f"has no {', '.join(unknown)}; known are {', '.join(sorted(_ENDPOINTS))}")
+        if self.DEFAULT_REGION and self.DEFAULT_REGION not in SUPPORTED_REGIONS:
+            self._refuse("DEFAULT_REGION", "must be an ISO 3166 code of two capital letters, such as US or CN")
+
+    def _refuse(self, name: str, why: str) -> None:
+        raise ImproperlyConfigured(f"{SETTING}['{name}'] {why}.")
 
 
 def get_settings() -> Settings:

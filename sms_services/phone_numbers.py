@@ -10,7 +10,7 @@ from .conf import get_settings
 from .exceptions import InvalidPhoneNumber
 
 MAX_LENGTH = 40
-_ALLOWED = re.compile(r"\+?[0-9 ().\-/\u2010-\u2015]+", re.ASCII)
+_ALLOWED = re.compile(r"\(?\+?[0-9 ().\-/\u2010-\u2015\u2212]+", re.ASCII)
 
 
 def normalize(raw: str, *, region: str | None = None) -> str:

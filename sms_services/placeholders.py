@@ -1,13 +1,14 @@
 """``${name}`` placeholders: the same spelling as Alibaba Cloud's templates."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 NAME_LENGTH = 32
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MALFORMED = re.compile(r"\$\{")
 
 
@@ -37,7 +38,7 @@ def validate_placeholders(text: str) -> None:
     Raises:
         ValidationError: with the place that is wrong.
     """
-    rest = _PLACEHOLDER.sub("", text)
+    rest = _PLACEHOLDER.sub("\0", text)  # something has to stay, lest its two sides make a new one
     if found := _MALFORMED.search(rest):
         raise ValidationError(
             _(
@@ -47,9 +48,25 @@ def validate_placeholders(text: str) -> None:
             code="malformed",
             params={"part": rest[found.start() : found.start() + 12]},
         )
-    if long := [name for name in placeholder_names(text) if len(name) > NAME_LENGTH]:
-        raise ValidationError(
-            _("The name of the variable “%(name)s” is too long; at most %(limit)d characters."),
-            code="long_name",
-            params={"name": long[0], "limit": NAME_LENGTH},
-        )
+    validate_names(placeholder_names(text))
+
+
+def validate_names(names: Iterable[str]) -> None:
+    """Refuse names of variables that could not stand in a placeholder, or are too long.
+
+    Raises:
+        ValidationError: with the name that is wrong.
+    """
+    for name in names:
+        if len(name) > NAME_LENGTH:
+            raise ValidationError(
+                _("The name of the variable “%(name)s” is too long; at most %(limit)d characters."),
+                code="long_name",
+                params={"name": name, "limit": NAME_LENGTH},
+            )
+        if not _NAME.fullmatch(name):
+            raise ValidationError(
+                _("“%(name)s” is no name of a variable: use letters, digits and underscores, beginning with a letter."),
+                code="name",
+                params={"name": name},
+            )

@@ -7,8 +7,8 @@
         eventually(lambda: len(simulator.journal) == len(numbers), within=30)
         worker.kill()
 
-Whatever was started ends with the block, also when the test fails or pytest itself is killed. What the processes wrote is
-printed, so that pytest shows it with a failure.
+Whatever was started ends with the block, also when the test fails, and with pytest itself when that is killed. What the
+processes wrote is printed, so that pytest shows it with a failure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ STARTS_WITHIN = 60.0
 ANSWERS_WITHIN = 120.0
 LOG_TAIL = 60
 #: Reads process groups, and kills them when whoever writes them is gone.
-GUARD = 'while read -r group; do groups="$groups -$group"; done; kill -9 -- $groups'
+GUARD = 'while read -r group; do groups="$groups -$group"; done; kill -s KILL -- $groups 2>&-'
 
 
 def eventually(condition: Callable[[], T], *, within: float, every: float = 0.02) -> T:

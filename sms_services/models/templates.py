@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from ..choices import Purpose
 from ..exceptions import InvalidParams, UnusableTemplate
 from ..params import MAX_LENGTH
-from ..placeholders import placeholder_names, validate_placeholders
+from ..placeholders import placeholder_names, validate_names, validate_placeholders
 from ..validators import validate_template_key
 from .services import SmsService
 
@@ -64,6 +64,7 @@ class SmsTemplate(models.Model):
 
     def clean(self) -> None:
         super().clean()
+        validate_names(self.variable_names)
         names = set(self.variable_names)
         allowed, needed = PURPOSE_VARIABLES.get(self.purpose, (names, frozenset()))
         if unknown := sorted(names - allowed):
@@ -96,7 +97,7 @@ class SmsTemplate(models.Model):
         """The variables that every sending must give: those of the text, or the declared ones."""
         if self.text:
             return placeholder_names(self.text)
-        return tuple(name.strip() for name in self.variables.split(",") if name.strip())
+        return tuple(dict.fromkeys(name.strip() for name in self.variables.split(",") if name.strip()))
 
     def check_params(self, params: Mapping[str, str]) -> None:
         """Raise ``InvalidParams`` unless the variables are exactly the template's."""

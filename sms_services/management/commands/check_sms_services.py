@@ -27,7 +27,8 @@ class Command(BaseCommand):
         wrong = [service for service in services if not self._verify(service)]
         if wrong:
             raise CommandError(f"{len(wrong)} of {len(services)} services cannot send.")
-        self.stdout.write(self.style.SUCCESS(f"{len(services)} services can send."))
+        count = len(services)
+        self.stdout.write(self.style.SUCCESS(f"{count} service{'' if count == 1 else 's'} can send."))
 
     def _verify(self, service: SmsService) -> bool:
         try:
