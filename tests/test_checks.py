@@ -82,7 +82,7 @@ class TestKeys:
 
     def test_e001_one_string_is_no_list_of_keys(self, sms_settings):
         sms_settings(ENCRYPTION_KEYS=Fernet.generate_key().decode())
-        assert "must be a list of keys" in found()["sms_services.E001"].msg
+        assert "must be a list" in found()["sms_services.E001"].msg
 
     def test_e002_names_the_malformed_key_by_its_place_and_not_by_itself(self, sms_settings):
         sms_settings(ENCRYPTION_KEYS=[Fernet.generate_key().decode(), "not-a-key-but-perhaps-a-secret"])

@@ -136,13 +136,6 @@ def test_the_country_of_the_setting_is_read_when_used(sms_settings):
     assert normalize("138 0000 0000") == CHINA
 
 
-def test_a_country_that_does_not_exist_reads_what_has_a_country_code(sms_settings):
-    sms_settings(DEFAULT_REGION="XX")
-    assert normalize(US) == US
-    with pytest.raises(InvalidPhoneNumber):
-        normalize("206 555 0123")
-
-
 @pytest.mark.parametrize(
     ("number", "masked"),
     [
