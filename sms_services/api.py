@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from django.db import router, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -30,6 +30,7 @@ from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_s
 from .params import checked_params
 from .phone_numbers import mask, normalize
 from .providers import get_provider
+from .transactions import database, in_open_transaction
 from .validators import TEMPLATE_CODE
 
 __all__ = ["queue_message", "send_message"]
@@ -89,29 +90,19 @@ def queue_message(
     back, nothing is sent. If the broker is down, the sweep rings the workers later.
     """
     service, messages = _composed(service, phone_numbers, template, params, purpose)
-    with transaction.atomic(using=_database()):
+    with transaction.atomic(using=database()):
         _insert(messages)
         ids = [message.pk for message in messages]
-        transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=_database())
+        transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=database())
     return messages
 
 
-def _database() -> str:
-    return router.db_for_write(SmsMessage)
-
-
 def _refuse_open_transaction() -> None:
-    if not transaction.get_connection(_database()).in_atomic_block:
-        return
-    try:
-        with transaction.atomic(using=_database(), durable=True):
-            return
-    except RuntimeError:
-        pass
-    raise OpenTransaction(
-        "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
-        "forgotten. Use queue_message(), which sends after the commit."
-    )
+    if in_open_transaction():
+        raise OpenTransaction(
+            "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
+            "forgotten. Use queue_message(), which sends after the commit."
+        )
 
 
 def _composed(
