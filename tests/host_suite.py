@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -15,6 +17,14 @@ def plugin_arguments() -> list[str]:
     """What pytest needs to be told where no installation has registered our plugin."""
     registered = {point.name for point in entry_points(group="pytest11")}
     return [] if "sms_services" in registered else ["-p", "sms_services.pytest_plugin"]
+
+
+def copy_of_host(folder: Path, files: Mapping[str, str]) -> Path:
+    """A copy of the host project with these files, by their paths in it, added or replaced."""
+    copy = Path(shutil.copytree(HOST, folder / "host", ignore=shutil.ignore_patterns("__pycache__")))
+    for name, text in files.items():
+        (copy / name).write_text(text)
+    return copy
 
 
 def run_pytest(*arguments: str, cwd: Path, python_path: Path = ROOT, before: Path | None = None) -> tuple[int, str]:

@@ -46,10 +46,15 @@ def create(name: str, **changes):
     return model.objects.create(key=name.replace("_", "-"), name=name.title(), **{**fields, **changes})
 
 
-@pytest.fixture(params=["db", "transactional_db"])
-def database(request):
+@pytest.fixture(
+    params=[
+        pytest.param(True, id="db", marks=pytest.mark.django_db),
+        pytest.param(False, id="transactional_db", marks=pytest.mark.django_db(transaction=True)),
+    ]
+)
+def database(request, db):
     """Both ways in which pytest-django isolates a test."""
-    return request.getfixturevalue(request.param)
+    assert connection.in_atomic_block is request.param
 
 
 @pytest.fixture(params=KINDS)
@@ -447,7 +452,7 @@ class TestWithoutFixtures(TestCase):
     def test_capture_sms_serves_unittest(self):
         service = create("twilio")
         queue_message(service, NUMBER, create_template(service), {"name": "Ada"})
-        self.assertEqual([text.text for text in self.sms], ["Hello Ada"])  # noqa: PT009
+        assert [text.text for text in self.sms] == ["Hello Ada"]
 
 
 class TestImport:
