@@ -24,6 +24,7 @@ from sms_services.models import (
     TwilioSms,
 )
 from sms_services.providers import cache, get_provider
+from sms_services.providers.base import OutgoingMessage
 from sms_services.providers.twilio import TwilioProvider
 from sms_services.signals import message_sent
 from sms_services.testing import SmsOutbox, capture_sms
@@ -137,6 +138,9 @@ class TestEveryService:
             assert getattr(fake, name) == getattr(real, name)
         assert fake.count_segments("你好" * 40, NUMBER) == real.count_segments("你好" * 40, NUMBER)
         assert fake.verify().ok
+        outgoing = [OutgoingMessage(number, "otp", "Hello", "SMS_100001") for number in MANY]
+        for limit in (None, 7):
+            assert list(fake.batches(outgoing, limit)) == list(real.batches(outgoing, limit))
 
     def test_one_time_codes_are_in_the_text_and_nowhere_else(self, sms_outbox, service):
         otp = create_template(service, text="Your code is ${code}.", purpose=Purpose.OTP)
@@ -149,6 +153,7 @@ class TestEveryService:
         assert (sms_outbox[0].template_code, sms_outbox[0].text) == ("SMS_200002", "")
 
 
+@pytest.mark.databases
 class TestTransactions:
     def test_what_is_queued_waits_for_the_end_of_an_open_transaction(self, sms_outbox, twilio, hello):
         with transaction.atomic():
@@ -225,6 +230,16 @@ class TestListLike:
     def test_texts_to_one_number_know_their_own_rows(self, sms_outbox, twilio, hello):
         rows = [queue_message(twilio, NUMBER, hello, {"name": name})[0] for name in ("Ada", "Bo", "Cy")]
         assert [text.message for text in sms_outbox] == rows
+        assert [text.params["name"] for text in sms_outbox] == [text.message.params["name"] for text in sms_outbox]
+
+    def test_they_know_them_when_one_of_them_was_tried_again(self, sms_outbox, twilio, hello):
+        rows = [queue_message(twilio, NUMBER, hello, {"name": name})[0] for name in ("Ada", "Bo", "Cy", "Di")]
+        sms_outbox.fail("throttled", times=1)
+        sms_outbox.fail("lost", times=1)
+        sms_outbox.fail("timeout", times=1)
+        assert [text.message for text in sms_outbox] == rows[2:]
+        sms_outbox.deliver()
+        assert [text.message for text in sms_outbox] == [*rows[2:], rows[0]]
         assert [text.params["name"] for text in sms_outbox] == [text.message.params["name"] for text in sms_outbox]
 
     def test_what_a_receiver_queues_is_delivered_too(self, sms_outbox, twilio, hello):
@@ -375,6 +390,7 @@ class TestFaults:
             SmsOutbox().fail(**arguments)
 
 
+@pytest.mark.databases
 class TestReceipts:
     @pytest.mark.parametrize("status", ["delivered", "undelivered"])
     def test_a_receipt_moves_a_sent_message_on_once(self, sms_outbox, twilio, hello, status):

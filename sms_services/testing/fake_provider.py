@@ -1,12 +1,14 @@
 """The provider that stands in for a vendor in tests."""
 
 import uuid
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.utils import timezone
 
 from ..choices import ErrorKind, MessageStatus, Outcome
+from ..models import SmsMessage
 from ..providers.base import OutgoingMessage, Provider, Record, Result, Verification
 from ..segments import SegmentCount
 from .faults import Fault, Faults
@@ -42,12 +44,12 @@ class FakeProvider(Provider):
         return self._replaced.count_segments(text, phone_number)
 
     def send(self, messages: Sequence[OutgoingMessage], reference: str) -> list[Result]:
-        seen: dict[str, int] = {}
-        results = []
-        for message in messages:
-            position = seen[message.phone_number] = seen.get(message.phone_number, -1) + 1
-            results.append(self._try(message, reference, position))
-        return results
+        # Of several messages to one number, the rows are in the same order.
+        rows: dict[str, deque[int]] = defaultdict(deque)
+        claimed = SmsMessage.objects.filter(claim=reference).order_by("pk").values_list("phone_number", "pk")
+        for phone_number, pk in claimed:
+            rows[phone_number].append(pk)
+        return [self._try(message, reference, rows[message.phone_number].popleft()) for message in messages]
 
     def verify(self) -> Verification:
         return Verification(ok=True)
@@ -62,17 +64,17 @@ class FakeProvider(Provider):
             if (text.phone_number, text.reference) == (phone_number, reference)
         ]
 
-    def _try(self, message: OutgoingMessage, reference: str, position: int) -> Result:
+    def _try(self, message: OutgoingMessage, reference: str, pk: int) -> Result:
         rule = self._faults.met_by(self._service_key, self.errors, message.phone_number)
         if rule is not None and rule.fault != Fault.TIMEOUT:
             return rule.result(self.errors)
-        message_id = self._receive(message, reference, position)
+        message_id = self._receive(message, reference, pk)
         if rule is not None:
             return rule.result(self.errors)
         segments = self.count_segments(message.text, message.phone_number).segments if message.text else None
         return Result(Outcome.ACCEPTED, message_id=message_id, segments=segments)
 
-    def _receive(self, message: OutgoingMessage, reference: str, position: int) -> str:
+    def _receive(self, message: OutgoingMessage, reference: str, pk: int) -> str:
         text = SentText(
             phone_number=message.phone_number,
             text=message.text,
@@ -80,9 +82,9 @@ class FakeProvider(Provider):
             params=dict(message.params),
             purpose=str(message.purpose),
             service=self._service_key,
+            message_pk=pk,
             message_id=f"FAKE{uuid.uuid4().hex}",
             reference=reference,
-            position=position,
             arrived_at=timezone.now(),
         )
         self._texts.append(text)

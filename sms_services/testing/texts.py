@@ -12,8 +12,7 @@ class SentText:
     """One text as the vendor got it.
 
     ``text`` is rendered; empty where a bare template code was sent, whose wording only the platform knows.
-    ``service`` is the service's key. The last fields tell which message it was: the nth one to this number under this
-    reference.
+    ``service`` is the service's key.
     """
 
     phone_number: str
@@ -22,9 +21,9 @@ class SentText:
     params: Mapping[str, str]
     purpose: str
     service: str
+    message_pk: int = field(repr=False)
     message_id: str = field(repr=False)
     reference: str = field(repr=False)
-    position: int = field(repr=False)
     arrived_at: datetime = field(repr=False)
 
     @property
@@ -34,8 +33,4 @@ class SentText:
         Raises:
             SmsMessage.DoesNotExist: it was deleted, or rolled back.
         """
-        rows = SmsMessage.objects.filter(claim=self.reference, phone_number=self.phone_number).order_by("pk")
-        row = rows[self.position : self.position + 1].first()
-        if row is None:
-            raise SmsMessage.DoesNotExist("The message of this text is not in the database any more.")
-        return row
+        return SmsMessage.objects.get(pk=self.message_pk)
