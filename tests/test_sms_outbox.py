@@ -227,6 +227,14 @@ class TestListLike:
         message.refresh_from_db()
         assert message.status == MessageStatus.SENT
 
+    def test_the_vendor_still_knows_what_was_cleared(self, sms_outbox, twilio, hello):
+        sms_outbox.fail("timeout")
+        (message,) = send_message(twilio, NUMBER, hello, {"name": "Ada"})
+        sms_outbox.clear()
+        sms_outbox.look_up()
+        message.refresh_from_db()
+        assert (message.status, sms_outbox) == (MessageStatus.SENT, [])
+
     def test_texts_to_one_number_know_their_own_rows(self, sms_outbox, twilio, hello):
         rows = [queue_message(twilio, NUMBER, hello, {"name": name})[0] for name in ("Ada", "Bo", "Cy")]
         assert [text.message for text in sms_outbox] == rows

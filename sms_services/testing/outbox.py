@@ -31,13 +31,15 @@ class SmsOutbox(Sequence[SentText]):
 
     def __init__(self) -> None:
         self._texts: list[SentText] = []
+        #: So many of them were cleared. The vendor still knows them, if it is asked.
+        self._cleared = 0
         self._faults = Faults()
 
     def __len__(self) -> int:
         return len(self._delivered())
 
     def __iter__(self) -> Iterator[SentText]:
-        return iter(list(self._delivered()))
+        return iter(self._delivered())
 
     @overload
     def __getitem__(self, index: int) -> SentText: ...
@@ -53,11 +55,12 @@ class SmsOutbox(Sequence[SentText]):
 
     def __repr__(self) -> str:
         """What is there already: a debugger that looks at it delivers nothing."""
-        return repr(self._texts)
+        return repr(self._texts[self._cleared :])
 
     def clear(self) -> None:
         """Deliver what is due, then forget all texts. Faults stay."""
-        self._delivered().clear()
+        self._delivered()
+        self._cleared = len(self._texts)
 
     def deliver(self) -> None:
         """Deliver what is queued, and let the time pass for which messages wait for their next try: one more try."""
@@ -133,7 +136,7 @@ class SmsOutbox(Sequence[SentText]):
             if not new:
                 break
             tried |= new
-        return self._texts
+        return self._texts[self._cleared :]
 
     def _provider(self, service: SmsService) -> Provider:
         return FakeProvider(service.build_provider(), service.key, self._texts, self._faults)
