@@ -36,6 +36,7 @@ from .params import checked_params
 from .phone_numbers import mask, normalize
 from .placeholders import validate_placeholders
 from .providers import get_provider
+from .transactions import in_open_transaction
 from .validators import TEMPLATE_CODE
 
 __all__ = ["queue_message", "send_message"]
@@ -109,19 +110,11 @@ def queue_message(
 
 
 def _refuse_open_transaction() -> None:
-    connection = transaction.get_connection(database())
-    if connection.in_atomic_block:
-        try:
-            with transaction.atomic(using=database(), durable=True):
-                return  # the transaction around a test, which Django lets pass
-        except RuntimeError:
-            pass
-    elif connection.get_autocommit():
-        return
-    raise OpenTransaction(
-        "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
-        "forgotten. Use queue_message(), which sends after the commit."
-    )
+    if in_open_transaction():
+        raise OpenTransaction(
+            "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
+            "forgotten. Use queue_message(), which sends after the commit."
+        )
 
 
 def _composed(

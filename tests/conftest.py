@@ -17,6 +17,9 @@ from .services import REQUIRED, SERVICES, reachable
 pytest.register_assert_rewrite("tests.provider_contract", "tests.services_under_test", "tests.workers")
 network.block()
 
+# A project of its own, with settings of its own: tests/test_host_project.py runs its suite.
+collect_ignore = ["host_project"]
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
@@ -25,6 +28,14 @@ CHROMIUM_ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load our own pytest plugin from the tree, where no installation has registered it."""
+    if not config.pluginmanager.has_plugin("sms_services"):
+        from sms_services import pytest_plugin
+
+        config.pluginmanager.register(pytest_plugin, "sms_services")
 
 
 @pytest.fixture(autouse=True)

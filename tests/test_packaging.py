@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.host_suite import copy_of_host, outcomes, run_pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 APPS = {"sms_services", "login_mobile", "notifications", "approvals"}
 NOT_COPIED = shutil.ignore_patterns(".*", "data", "build", "dist", "*.egg-info", "__pycache__", "docs")
@@ -114,6 +116,21 @@ def test_the_wheel_says_what_it_needs(wheel):
     assert set(required) == {"celery", "cryptography", "Django", "django-polymorphic", "phonenumbers"}
     extras = set(re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE))
     assert extras == {"alibaba-cloud", "aws-sns", "twilio", "all"}
+
+
+def test_the_wheel_registers_its_pytest_plugin(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+        assert archive.read(name).decode().split() == ["[pytest11]", "sms_services", "=", "sms_services.pytest_plugin"]
+
+
+def test_a_host_projects_suite_passes_with_the_installed_wheel(wheel, tmp_path):
+    installed = tmp_path / "installed"
+    run(*PIP, "install", "--quiet", "--no-deps", "--target", str(installed), str(wheel), cwd=tmp_path)
+    where = f"import sms_services\n\ndef test_it():\n    assert sms_services.__file__.startswith({str(installed)!r})\n"
+    host = copy_of_host(tmp_path, {"tests/test_where.py": where})
+    code, output = run_pytest(cwd=host, python_path=installed)
+    assert (code, outcomes(output)) == (0, {"passed": 15}), output
 
 
 def test_a_host_project_that_follows_the_readme_can_send(wheel, tmp_path):

@@ -7,8 +7,9 @@ stuck, further calls fail at once.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 #: Seconds that a caller waits.
@@ -59,6 +60,7 @@ class _Publisher:
 
 
 _publisher = _Publisher()
+_silent = False
 
 
 def publish(call: Callable[[], object]) -> None:
@@ -68,7 +70,19 @@ def publish(call: Callable[[], object]) -> None:
         BrokerUnavailable: it took too long.
         Exception: whatever the call raises.
     """
-    _publisher.publish(call)
+    if not _silent:
+        _publisher.publish(call)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """For tests: publish nothing, as if a broker took every task and no worker came for it."""
+    global _silent
+    was_silent, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = was_silent
 
 
 def _forget() -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,9 @@ from ..placeholders import render
 from ..providers.base import OutgoingMessage
 from .services import SmsService
 from .templates import SmsTemplate
+
+#: What a receipt can say.
+RECEIPTS = (MessageStatus.DELIVERED, MessageStatus.UNDELIVERED)
 
 
 class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
@@ -48,6 +52,31 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
     def claimed(self, claim: str) -> "SmsMessageQuerySet":
         """What ``claim`` took and has not settled."""
         return self.filter(claim=claim, status=MessageStatus.SENDING)
+
+    def apply_receipt(self, status: str, *, error_kind: str = "", code: str = "") -> int:
+        """Move messages on by a receipt, where ``TRANSITIONS`` has that step; returns how many it moved.
+
+        A late or repeated receipt moves nothing, nor does one of a message that is not known to have gone out.
+
+        Args:
+            status: ``delivered`` or ``undelivered``.
+            error_kind: why the carrier gave up.
+            code: the provider's code for that.
+
+        Raises:
+            ValueError: a receipt cannot say this.
+        """
+        if status not in RECEIPTS:
+            raise ValueError(f"A receipt says {' or '.join(RECEIPTS)}, not {str(status)!r}.")
+        before = [known for known, steps in self.model.TRANSITIONS.items() if status in steps]
+        return self.filter(status__in=before).update(
+            status=status,
+            error_kind=error_kind,
+            provider_code=code,
+            provider_detail="",
+            sent_at=Coalesce("sent_at", "claimed_at"),
+            sweep_at=None,
+        )
 
     def overdue(self, status: MessageStatus, now: datetime) -> "SmsMessageQuerySet":
         """Messages in a status whose time for the sweep has come, the longest overdue first."""
