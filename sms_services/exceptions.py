@@ -54,7 +54,7 @@ class LookUpFailed(SmsError):
 
 
 class ListingFailed(SmsError):
-    """The provider did not say which templates or signatures it knows; the message holds its code and advice."""
+    """The provider did not say which templates it knows; the message holds its code and advice."""
 
 
 class OutdatedComparison(SmsError):

@@ -8,20 +8,29 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import path
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from ..models import SmsService, SmsTemplate, TemplateCode
-from .forms import TemplateCodeFormSet
+from .forms import TemplateCodeForm, TemplateCodeFormSet
 from .preview import Preview
 
 
 class TemplateCodeInline(admin.TabularInline):
     model = TemplateCode
+    form = TemplateCodeForm
     formset = TemplateCodeFormSet
+    readonly_fields = ("platform",)
     extra = 0
     verbose_name_plural = _("Template codes, for services that send by code")
+
+    @admin.display(description=_("on the platform"))
+    def platform(self, code: TemplateCode) -> SafeString | str:
+        if not code.platform_status:
+            return "-"
+        return render_to_string("admin/sms_services/smstemplate/platform.html", {"code": code})
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "service":
@@ -33,7 +42,7 @@ class TemplateCodeInline(admin.TabularInline):
 @admin.register(SmsTemplate)
 class SmsTemplateAdmin(admin.ModelAdmin):
     list_display = ("name", "key", "purpose", "variable_list", "code_list")
-    list_filter = ("purpose",)
+    list_filter = ("purpose", "codes__platform_status")
     search_fields = ("name", "key", "text")
     prepopulated_fields = {"key": ("name",)}
     readonly_fields = ("preview",)
@@ -44,7 +53,7 @@ class SmsTemplateAdmin(admin.ModelAdmin):
     )
 
     class Media:
-        css = {"all": ("sms_services/preview.css",)}
+        css = {"all": ("sms_services/preview.css", "sms_services/import.css")}
         js = ("sms_services/preview.js",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -58,8 +67,8 @@ class SmsTemplateAdmin(admin.ModelAdmin):
         return ", ".join(template.variable_names)
 
     @admin.display(description=_("codes"))
-    def code_list(self, template: SmsTemplate) -> str:
-        return ", ".join(code.code for code in template.codes.all())
+    def code_list(self, template: SmsTemplate) -> SafeString:
+        return format_html_join(", ", "{}", ((_marked(code),) for code in template.codes.all()))
 
     @admin.display(description=_("preview"))
     def preview(self, template: SmsTemplate) -> SafeString:
@@ -81,3 +90,11 @@ class SmsTemplateAdmin(admin.ModelAdmin):
         }
         preview = Preview.of(request.POST.get("text", ""), values)
         return render(request, "admin/sms_services/smstemplate/preview_body.html", {"preview": preview})
+
+
+def _marked(code: TemplateCode) -> SafeString | str:
+    """A code, with its status if it cannot be sent."""
+    if not code.problem:
+        return code.code
+    status = code.get_platform_status_display()
+    return format_html('{} <strong class="sms-status-{}">({})</strong>', code.code, code.platform_status, status)

@@ -31,12 +31,11 @@ from ..exceptions import ListingFailed, LookUpFailed
 from ..phone_numbers import is_mainland_china
 from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
 from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
-from .alibaba_cloud_listing import signature_of, template_of
+from .alibaba_cloud_listing import reason_of, template_of
 from .base import (
     OutgoingMessage,
     Provider,
     Record,
-    RegisteredSignature,
     RegisteredTemplate,
     Result,
     Verification,
@@ -45,7 +44,6 @@ from .connection_errors import never_connected
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
-Registered = TypeVar("Registered", RegisteredTemplate, RegisteredSignature)
 
 DEFAULT_ENDPOINT_URL = "https://dysmsapi.aliyuncs.com"
 #: The vendor takes 1,000. Half of it keeps the URL, which carries the numbers, within 8 KB, and halves what a
@@ -210,25 +208,23 @@ class AlibabaCloudProvider(Provider):
         signatures, result = self._list("query_sms_sign_list", "sms_sign_list", MAX_PAGES)
         if result.outcome != Outcome.ACCEPTED and result.code not in _LIST_ADVICE:
             return self._not_verified(result)
-        listed: dict[str, str] = {}
-        for signature in signatures:
+        ours = [signature for signature in signatures if signature.sign_name == self.configuration.verify_sign]
+        if ours:
             # One name may be listed twice, as a signature for codes and as a general one: one will do.
-            if listed.get(signature.sign_name) != _APPROVED:
-                listed[signature.sign_name] = signature.audit_status or ""
-        if result.code in _LIST_ADVICE and self.configuration.verify_sign not in listed:
-            listed = {}  # there may be more than were read, so a missing one is no proof
-        return self._verified(listed)
+            best = next((signature for signature in ours if signature.audit_status == _APPROVED), ours[0])
+            return self._verified(best.audit_status or "", reason_of(best))
+        # That test signatures are listed is not documented, and there may be more than were read: a missing one is
+        # no proof then.
+        return self._verified(_MISSING if signatures and result.code not in _LIST_ADVICE else _NOT_LISTED)
 
-    def _verified(self, listed: Mapping[str, str]) -> Verification:
-        """``listed``: audit states by signature. None at all is no proof: that test signatures are listed is not
-        documented."""
-        state = listed.get(self.configuration.verify_sign, _MISSING if listed else _NOT_LISTED)
+    def _verified(self, state: str, reason: str = "") -> Verification:
         code = "isv.SMS_SIGNATURE_ILLEGAL"
         ok = state in (_APPROVED, _NOT_LISTED)
         return Verification(
             ok=ok,
             error_kind=None if ok else ErrorKind.TEMPLATE,
             code="" if ok else code,
+            detail=reason,
             advice="" if ok else _WAIT_FOR_REVIEW if state == _UNDER_REVIEW else self.advice_for(code),
             details=((_("Signature"), str(_AUDIT_STATES.get(state, state))),),
         )
@@ -245,13 +241,14 @@ class AlibabaCloudProvider(Provider):
         Needs the permission ``dysms:QuerySmsTemplateList`` (in AliyunDysmsReadOnlyAccess and AliyunDysmsFullAccess).
         """
         rows, result = self._list("query_sms_template_list", "sms_template_list", MAX_TEMPLATE_PAGES)
-        templates = self._read_list(rows, result, template_of)
-        return list({template.code: template for template in templates}.values())
-
-    def registered_signatures(self) -> list[RegisteredSignature]:
-        """All signatures of the account (QuerySmsSignList)."""
-        rows, result = self._list("query_sms_sign_list", "sms_sign_list", MAX_PAGES)
-        return self._read_list(rows, result, signature_of)
+        if result.outcome != Outcome.ACCEPTED:
+            raise self._listing_failed(result)
+        try:
+            return list({template.code: template for template in map(template_of, rows)}.values())
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ListingFailed(
+                gettext("Alibaba Cloud's list holds a template that was not understood. Update this software.")
+            ) from None
 
     def _list(self, operation: str, attribute: str, pages: int) -> tuple[list[Any], Result]:
         """The rows of all pages; they are whole only if the result is accepted.
@@ -274,18 +271,11 @@ class AlibabaCloudProvider(Provider):
                 return rows, result if whole else Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, _NOT_WHOLE)
         return rows, Result(Outcome.UNCERTAIN, ErrorKind.UNKNOWN, _TOO_MANY)
 
-    def _read_list(self, rows: Sequence[Any], result: Result, read: Callable[[Any], Registered]) -> list[Registered]:
-        if result.outcome != Outcome.ACCEPTED:
-            advice = _GRANT_LISTS if result.code in _NO_PERMISSION else _LIST_ADVICE.get(result.code)
-            advice = advice or self.advice_for(result.code, result.error_kind or "")
-            words = " ".join(str(part) for part in (result.detail, advice) if part)
-            raise ListingFailed(gettext("Alibaba Cloud did not answer with a list (%s).") % result.code + f" {words}")
-        try:
-            return [read(row) for row in rows]
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise ListingFailed(
-                gettext("Alibaba Cloud's list holds a row that was not understood. Update django-sms-services.")
-            ) from None
+    def _listing_failed(self, result: Result) -> ListingFailed:
+        advice = _GRANT_LISTS if result.code in _NO_PERMISSION else _LIST_ADVICE.get(result.code)
+        advice = advice or self.advice_for(result.code, result.error_kind or "")
+        failed = gettext("Alibaba Cloud did not list its templates (%s).") % result.code
+        return ListingFailed(" ".join(str(part) for part in (failed, result.detail, advice) if part))
 
     def records(self, phone_number: str, since: datetime, until: datetime, reference: str) -> list[Record]:
         """What became of the messages to one number that went out under this reference (QuerySendDetails).
@@ -481,8 +471,8 @@ _GRANT_QUERY = _(
     "policy AliyunDysmsFullAccess, or at least dysms:QuerySmsSignList."
 )
 _GRANT_LISTS = _(
-    "The AccessKey works but may not list templates and signatures. Grant its RAM user the policy "
-    "AliyunDysmsFullAccess, or at least dysms:QuerySmsTemplateList and dysms:QuerySmsSignList."
+    "The AccessKey works but may not list templates. Grant its RAM user the policy "
+    "AliyunDysmsFullAccess, or at least dysms:QuerySmsTemplateList."
 )
 _TOO_MANY, _NOT_WHOLE = "TooMany", "NotWhole"
 _LIST_ADVICE: Mapping[str, str | Promise] = {

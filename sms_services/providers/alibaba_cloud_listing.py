@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..choices import TemplateKind, TemplateStatus
-from .base import RegisteredSignature, RegisteredTemplate
+from .base import RegisteredTemplate
 
 CHINA_TIME = timezone(timedelta(hours=8))
 
@@ -39,37 +39,30 @@ INNER_KINDS: Mapping[int, TemplateKind] = {
 
 def template_of(row: Any) -> RegisteredTemplate:
     """A row of QuerySmsTemplateList. Raises what a row without its fields makes it raise."""
-    status = STATUSES[row.audit_status]
     outer = row.outer_template_type
     return RegisteredTemplate(
         code=_text(row.template_code),
         name=row.template_name or row.template_code,
         text=_text(row.template_content),
         kind=INNER_KINDS.get(int(row.template_type)) if outer is None else KINDS.get(int(outer)),
-        status=status,
-        reason=_reason(row, status),
+        status=STATUSES[row.audit_status],
+        reason=reason_of(row),
         created_at=_time(row.create_date),
     )
 
 
-def signature_of(row: Any) -> RegisteredSignature:
-    """A row of QuerySmsSignList."""
-    status = STATUSES[row.audit_status]
-    return RegisteredSignature(_text(row.sign_name), status, _reason(row, status), _time(row.create_date))
+def reason_of(row: Any) -> str:
+    """Why a template or signature is not approved. Of others the platform says that there are no remarks."""
+    if row.reason is None or STATUSES.get(row.audit_status) not in {TemplateStatus.REJECTED, TemplateStatus.CANCELLED}:
+        return ""
+    parts = (row.reason.reject_info, row.reason.reject_sub_info)
+    return " ".join(dict.fromkeys(part.strip() for part in parts if part and part.strip()))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError
     return value
-
-
-def _reason(row: Any, status: TemplateStatus) -> str:
-    """Why it is not approved. For what is approved or under review, the platform says that there are no remarks."""
-    if row.reason is None or status not in {TemplateStatus.REJECTED, TemplateStatus.CANCELLED}:
-        return ""
-    parts = (row.reason.reject_info, row.reason.reject_sub_info)
-    return " ".join(dict.fromkeys(part.strip() for part in parts if part and part.strip()))
 
 
 def _time(written: str | None) -> datetime | None:

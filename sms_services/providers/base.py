@@ -131,16 +131,6 @@ class RegisteredTemplate:
     created_at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class RegisteredSignature:
-    """A signature as the provider's platform has it."""
-
-    name: str
-    status: TemplateStatus
-    reason: str = ""
-    created_at: datetime | None = None
-
-
 class Provider(ABC):
     """One configured account at one vendor. One instance per service, configuration and process.
 
@@ -155,7 +145,7 @@ class Provider(ABC):
     sends_by_code: ClassVar[bool] = False
     #: Can be asked later what became of a message (``records``).
     can_look_up: ClassVar[bool] = False
-    #: Can tell which templates and signatures are registered (``registered_templates``, ``registered_signatures``).
+    #: Can tell which templates are registered (``registered_templates``).
     lists_templates: ClassVar[bool] = False
     #: The provider's error table, by its codes.
     errors: ClassVar[Mapping[str, ProviderError]] = {}
@@ -217,14 +207,6 @@ class Provider(ABC):
             ListingFailed: the vendor refused, could not be reached, or gave anything but a clear and whole answer.
         """
         raise TypeError(f"{type(self).__name__} does not list templates.")
-
-    def registered_signatures(self) -> list[RegisteredSignature]:
-        """All signatures of the account, whatever their status. A name may come twice.
-
-        Raises:
-            ListingFailed: as above.
-        """
-        raise TypeError(f"{type(self).__name__} does not list signatures.")
 
     def problem_with(self, message: OutgoingMessage) -> str | None:
         """Why this vendor would never take this message, in words for the caller; ``None`` if it may."""
