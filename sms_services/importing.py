@@ -88,6 +88,12 @@ class Change:
         return bool(self.current and self.registered) and self.new_text != _wording(self.old_text)
 
     @property
+    def new_variables(self) -> str:
+        """The variables that every sending must give from now on, if they are others than before."""
+        old, new = self.template.variable_names, placeholder_names(self.new_text)
+        return ", ".join(new) or "-" if self.changes_text and set(old) != set(new) else ""
+
+    @property
     def old_status(self) -> str:
         return self.current.get_platform_status_display() if self.current else ""
 

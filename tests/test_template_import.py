@@ -302,6 +302,11 @@ class TestImportingAgain:
         assert compare(service).changed[0].shared_with == ("The other",)
         assert "for: The other." in admin_client.get(import_url(service)).content.decode()
 
+    def test_a_text_with_other_variables_is_shown_as_such(self, admin_client, platform, service):
+        self.change(platform, 0, content="New ${parcel} at ${place}")
+        words = admin_client.get(import_url(service)).content.decode()
+        assert "other variables from now on: parcel, place." in words
+
     def test_a_new_text_that_breaks_our_rules_is_not_taken_but_the_status_is(self, platform, service):
         self.change(platform, 0, content="New ${", audit_status=PENDING)
         assert take_all(service) == Imported(changed=1)

@@ -58,4 +58,5 @@ def _facts(change: Change) -> str:
     if change.current and change.current.platform_status != change.status:
         status = f"{change.old_status or 'never asked'} -> {status}"
     shared = f"also the text of {', '.join(change.shared_with)}" if change.shared_with else ""
-    return "; ".join(part for part in (status, change.reason, change.problem, shared) if part)
+    variables = f"its variables are now {change.new_variables}" if change.new_variables else ""
+    return "; ".join(part for part in (status, change.reason, change.problem, shared, variables) if part)
