@@ -45,12 +45,18 @@ class SmsTemplateAdmin(admin.ModelAdmin):
     list_filter = ("purpose", "codes__platform_status")
     search_fields = ("name", "key", "text")
     prepopulated_fields = {"key": ("name",)}
-    readonly_fields = ("preview",)
+    readonly_fields = ("preview", "problems")
     inlines = (TemplateCodeInline,)
     fieldsets = (
         (None, {"fields": ("name", "key", "purpose", "text", "preview")}),
         (_("Without text"), {"fields": ("variables",), "classes": ("collapse",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and any(code.problem for code in obj.codes.all()):
+            return [(None, {"fields": ("problems",)}), *fieldsets]
+        return fieldsets
 
     class Media:
         css = {"all": ("sms_services/preview.css", "sms_services/import.css")}
@@ -69,6 +75,12 @@ class SmsTemplateAdmin(admin.ModelAdmin):
     @admin.display(description=_("codes"))
     def code_list(self, template: SmsTemplate) -> SafeString:
         return format_html_join(", ", "{}", ((_marked(code),) for code in template.codes.all()))
+
+    @admin.display(description=_("cannot be sent"))
+    def problems(self, template: SmsTemplate) -> SafeString:
+        """What a person must know before choosing this template, first on its page: the codes may be out of sight."""
+        found = [(code.service, code.problem) for code in template.codes.select_related("service") if code.problem]
+        return format_html_join("", '<p class="sms-refused"><strong>{}</strong>: {}</p>', found)
 
     @admin.display(description=_("preview"))
     def preview(self, template: SmsTemplate) -> SafeString:

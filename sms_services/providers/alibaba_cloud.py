@@ -52,7 +52,7 @@ SEND_SMS_SIZE = 500
 #: The vendor's limit (SendBatchSms).
 SEND_BATCH_SMS_SIZE = 100
 #: Rows per page, the vendor's limit (QuerySendDetails, QuerySmsSignList, QuerySmsTemplateList), and how many pages
-#: are read at most: of an account's templates 5,000.
+#: are read at most: an account may have just under 5,000 templates.
 PAGE_SIZE = 50
 MAX_PAGES = 20
 MAX_TEMPLATE_PAGES = 100
@@ -275,7 +275,8 @@ class AlibabaCloudProvider(Provider):
         advice = _GRANT_LISTS if result.code in _NO_PERMISSION else _LIST_ADVICE.get(result.code)
         advice = advice or self.advice_for(result.code, result.error_kind or "")
         failed = gettext("Alibaba Cloud did not list its templates (%s).") % result.code
-        return ListingFailed(" ".join(str(part) for part in (failed, result.detail, advice) if part))
+        words = result.detail if result.detail != result.code else ""
+        return ListingFailed(" ".join(str(part) for part in (failed, words, advice) if part))
 
     def records(self, phone_number: str, since: datetime, until: datetime, reference: str) -> list[Record]:
         """What became of the messages to one number that went out under this reference (QuerySendDetails).
