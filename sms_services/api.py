@@ -128,10 +128,10 @@ def _composed(
     service = _current_service(service)
     numbers = _distinct_numbers(phone_numbers)
     values = checked_params(params)
-    template, code = _template_and_code(service, template, purpose)
+    template, registration = _template_and_registration(service, template, purpose)
     if template.pk or template.text:
         template.check_params(values)
-    messages = [_message(service, number, template, code, values) for number in numbers]
+    messages = [_message(service, number, template, registration, values) for number in numbers]
     _check_for_provider(service, messages)
     return service, messages
 
@@ -171,16 +171,16 @@ def _distinct_numbers(phone_numbers: str | Iterable[str]) -> list[str]:
     return list(numbers)
 
 
-def _template_and_code(
+def _template_and_registration(
     service: SmsService, template: SmsTemplate | str, purpose: str | None
-) -> tuple[SmsTemplate, str]:
+) -> tuple[SmsTemplate, TemplateCode]:
     bare_code = isinstance(template, str) and TEMPLATE_CODE.fullmatch(template)
     if purpose is not None and not bare_code:
         raise UnusableTemplate("purpose= goes with a bare template code only; a template has a purpose of its own.")
     if isinstance(template, SmsTemplate):
         if template.pk is None:
             _check_unsaved(template)
-        return template, template.code_for(service)
+        return template, template.registration_for(service)
     if not isinstance(template, str):
         raise UnknownTemplate(f"A template is an SmsTemplate, its key or a code, not {type(template).__name__}.")
     if bare_code:
@@ -189,7 +189,7 @@ def _template_and_code(
     if found is None:
         shown = template if _SLUG.fullmatch(template) else "…"  # whatever else was given may be a text or a number
         raise UnknownTemplate(f"There is no SMS template with the key {shown!r}.")
-    return found, found.code_for(service)
+    return found, found.registration_for(service)
 
 
 def _check_unsaved(template: SmsTemplate) -> None:
@@ -203,22 +203,24 @@ def _check_unsaved(template: SmsTemplate) -> None:
         raise UnusableTemplate(" ".join(error.messages)) from None
 
 
-def _by_code(service: SmsService, code: str, purpose: str | None) -> tuple[SmsTemplate, str]:
+def _by_code(service: SmsService, code: str, purpose: str | None) -> tuple[SmsTemplate, TemplateCode]:
     if not service.sends_by_code:
         raise UnusableTemplate(f"“{service}” sends texts, not template codes. Give a template's key instead of {code}.")
     registered = TemplateCode.objects.filter(service_id=service.pk, code=code).select_related("template").first()
     if registered is not None:
-        return registered.template, code
+        if problem := registered.problem:
+            raise UnusableTemplate(f"{registered.template}: {problem}")
+        return registered.template, registered
     if purpose not in Purpose.values:
         raise UnknownTemplate(
             f"No template has the code {code} for “{service}”. Add it to one, or say what the text is for: "
             f"purpose= one of {', '.join(Purpose.values)}."
         )
-    return SmsTemplate(purpose=purpose), code
+    return SmsTemplate(purpose=purpose), TemplateCode(code=code)
 
 
 def _message(
-    service: SmsService, number: str, template: SmsTemplate, code: str, params: Mapping[str, str]
+    service: SmsService, number: str, template: SmsTemplate, registration: TemplateCode, params: Mapping[str, str]
 ) -> SmsMessage:
     message = SmsMessage(
         service_id=service.pk,
@@ -226,7 +228,8 @@ def _message(
         purpose=template.purpose,
         phone_number=number,
         text=template.text,
-        template_code=code,
+        template_code=registration.code,
+        template_kind=registration.platform_kind,
         sweep_at=timezone.now() + timedelta(seconds=get_settings().REQUEUE_AFTER),
     )
     message.set_params(params)

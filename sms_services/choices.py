@@ -56,3 +56,22 @@ class SkipReason(models.TextChoices):
     EXPIRED = "expired", _("Expired")
     CANCELLED = "cancelled", _("Cancelled")
     DUPLICATE = "duplicate", _("Duplicate")
+
+
+class TemplateStatus(models.TextChoices):
+    """What a platform says of a template that is registered there. Blank: it was never asked."""
+
+    APPROVED = "approved", _("Approved")
+    PENDING = "pending", _("Under review")
+    REJECTED = "rejected", _("Rejected")
+    CANCELLED = "cancelled", _("Review cancelled")
+    GONE = "gone", _("No longer there")
+
+
+class TemplateKind(models.TextChoices):
+    """As what a template is registered on a platform. All but international ones are for mainland China only."""
+
+    OTP = "otp", _("One-time code")
+    NOTIFICATION = "notification", _("Notification")
+    MARKETING = "marketing", _("Marketing")
+    INTERNATIONAL = "international", _("International")

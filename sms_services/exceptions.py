@@ -26,7 +26,7 @@ class UnknownTemplate(SmsError):
 
 
 class UnusableTemplate(SmsError):
-    """The template lacks what this service needs: its code, or a text."""
+    """The template lacks what this service needs (its code, or a text), or the platform does not approve of it."""
 
 
 class InvalidParams(SmsError):
@@ -51,3 +51,11 @@ class InvalidConfiguration(SmsError):
 
 class LookUpFailed(SmsError):
     """The provider could not be asked what became of a message."""
+
+
+class ListingFailed(SmsError):
+    """The provider did not say which templates it knows; the message holds its code and advice."""
+
+
+class OutdatedComparison(SmsError):
+    """What was to be imported is no longer what was shown. Nothing was written."""

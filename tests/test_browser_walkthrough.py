@@ -1,12 +1,13 @@
 """What the README promises, as an admin sees it: a real browser, the real SDKs, simulators in the vendors' place."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
-from sms_services.models import SmsService
-from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, TwilioSimulator
+from sms_services.models import AlibabaCloudSms, SmsService, TemplateCode
+from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, Sign, Template, TwilioSimulator
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
@@ -105,3 +106,60 @@ def test_a_text_travels_from_the_admin_to_the_sandbox_inbox(admin_page, live_ser
     page.goto(f"{live_server.url}/sms/sandbox/")
     expect(page.locator("body")).to_contain_text("Welcome, Alex!")
     assert_fits_its_window(page)
+
+
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_admin_imports_templates(admin_page, live_server, sms_settings, window, theme):
+    page = admin_page
+    page.set_viewport_size(window)
+    page.emulate_media(color_scheme=theme)
+    with AlibabaCloudSimulator() as simulator:
+        sms_settings(ENDPOINT_URLS={"alibaba_cloud": simulator.url})
+        simulator.signs = [Sign(simulator.credentials["verify_sign"])]
+        simulator.templates = [
+            Template("SMS_1", "Parcel ${parcel} has come", "Parcel", template_type=0, outer_template_type=1),
+            Template("SMS_2", "Code ${code}", "Login", audit_status="AUDIT_STATE_NOT_PASS", reject_reason="x" * 200),
+            Template("SMS_3", "Sale", "Sale", template_type=1, outer_template_type=2),
+        ]
+        add_service(page, live_server.url, "Alibaba Cloud SMS", "Main", simulator.credentials)
+        page.get_by_role("link", name="Import templates").click()
+        expect(page.locator(".sms-signature")).to_contain_text("approved")
+        expect(page.get_by_role("heading", name="New (3)")).to_be_visible()
+        page.get_by_label("Sale").uncheck()
+        assert_fits_its_window(page)
+        page.get_by_role("button", name="Import what is chosen").click()
+        expect(page.locator(".messagelist .success")).to_contain_text("Imported: 2 new")
+
+        simulator.templates[0] = replace(simulator.templates[0], content="Parcel ${parcel} waits at ${place}")
+        page.reload()
+        expect(page.locator("#changed")).to_contain_text("Parcel ${parcel} has come")
+        expect(page.locator("#changed")).to_contain_text("Parcel ${parcel} waits at ${place}")
+        assert_fits_its_window(page)
+        del simulator.templates[1]
+        page.get_by_role("button", name="Import what is chosen").click()
+        expect(page.get_by_role("alert")).to_contain_text("Nothing was imported")
+        expect(page.locator("#gone")).to_contain_text("Login")
+        page.get_by_role("button", name="Import what is chosen").click()
+        expect(page.locator(".messagelist .success")).to_contain_text("1 marked as no longer there")
+    assert not TemplateCode.objects.filter(platform_status="").exists()
+
+
+def test_the_import_works_without_javascript(browser, live_server, sms_settings, admin_user):
+    with (
+        AlibabaCloudSimulator() as simulator,
+        browser.new_context(java_script_enabled=False, locale="en-US") as context,
+    ):
+        sms_settings(ENDPOINT_URLS={"alibaba_cloud": simulator.url})
+        simulator.templates = [Template("SMS_1", "Hello", "Hello", template_type=0, outer_template_type=1)]
+        service = AlibabaCloudSms.objects.create(key="main", name="Main", **simulator.credentials)
+        page = context.new_page()
+        page.goto(f"{live_server.url}/admin/login/?next=/admin/sms_services/smsservice/{service.pk}/import/")
+        page.fill("#id_username", "admin")
+        page.fill("#id_password", "password")
+        page.click("input[type=submit]")
+        page.get_by_role("link", name="Leave out all").click()
+        expect(page.get_by_label("Hello")).not_to_be_checked()
+        page.get_by_label("Hello").check()
+        page.get_by_role("button", name="Import what is chosen").click()
+        expect(page.locator(".messagelist .success")).to_contain_text("Imported: 1 new")

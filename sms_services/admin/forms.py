@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from ..exceptions import InvalidPhoneNumber, MissingSDK, UnusableTemplate
+from ..exceptions import InvalidPhoneNumber, MissingSDK
 from ..models import SmsService, SmsTemplate, TemplateCode
 from ..phone_numbers import normalize
 from ..providers.aws_sns import available_regions
@@ -56,6 +56,28 @@ class AwsSnsForm(ServiceForm):
         self.fields["region"].widget = forms.Select(choices=[("", "---------"), *choices])
 
 
+class TemplateCodeForm(forms.ModelForm):
+    """A code: what the platform said of another one does not hold for it."""
+
+    def save(self, commit: bool = True) -> Any:
+        if self.instance.pk and {"code", "service"} & set(self.changed_data):
+            self.instance.forget_platform()
+        return super().save(commit)
+
+
+class TemplateChoiceField(forms.ModelChoiceField):
+    """Templates to choose from for one service; those that it cannot send now say so."""
+
+    def __init__(self, service: SmsService, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        codes = TemplateCode.objects.filter(service_id=service.pk)
+        self.marks = {code.template_id: code.get_platform_status_display() for code in codes if code.problem}
+
+    def label_from_instance(self, template: Any) -> str:
+        mark = self.marks.get(template.pk)
+        return f"{template} ({mark})" if mark else str(template)
+
+
 class TemplateCodeFormSet(forms.BaseInlineFormSet):
     """A template needs a text, or a code on at least one platform."""
 
@@ -78,13 +100,13 @@ class TestMessageForm(forms.Form):
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off", "class": "vTextField"}),
         help_text=_("In any notation, with country code: +1 206 555 0100."),
     )
-    template = forms.ModelChoiceField(label=_("Template"), queryset=SmsTemplate.objects.none(), empty_label=None)
 
     def __init__(self, service: SmsService, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.service = service
-        templates = usable_templates(service)
-        self.fields["template"].queryset = templates  # type: ignore[attr-defined]
+        self.fields["template"] = TemplateChoiceField(
+            service, label=_("Template"), queryset=usable_templates(service), empty_label=None
+        )
         self.chosen = self._chosen_template()
         for name in self.chosen.variable_names if self.chosen else ():
             self.fields[f"variable_{name}"] = forms.CharField(
@@ -107,10 +129,8 @@ class TestMessageForm(forms.Form):
 
     def clean_template(self) -> SmsTemplate:
         template: SmsTemplate = self.cleaned_data["template"]
-        try:
-            template.code_for(self.service)
-        except UnusableTemplate as error:
-            raise forms.ValidationError(str(error)) from None
+        if problem := template.problem_with(self.service):
+            raise forms.ValidationError(problem)
         return template
 
     @property

@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -22,6 +22,7 @@ from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..providers import get_provider
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
+from .importing import import_page
 from .privacy import private_post
 
 
@@ -106,6 +107,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         return [
             path("<int:pk>/verify/", outside_transactions(self.verify_view), name="sms_services_smsservice_verify"),
             path("<int:pk>/test/", outside_transactions(self.test_view), name="sms_services_smsservice_test"),
+            path("<int:pk>/import/", outside_transactions(self.import_view), name="sms_services_smsservice_import"),
             *super().get_urls(),
         ]
 
@@ -129,6 +131,13 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             refused = _("The provider did not accept the credentials.")
             messages.error(request, f"{refused}{code} {words} {details}".strip())
         return HttpResponseRedirect(self._change_url(service))
+
+    def import_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What an import of templates would do, and the import."""
+        service = self._service_for(request, pk, "import_smstemplate")
+        if not service.provider_class.lists_templates:
+            raise Http404
+        return import_page(self.admin_site, request, service)
 
     @private_post()
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -216,6 +225,9 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
         if service is not None:
             context["may_verify"] = request.user.has_perm("sms_services.verify_smsservice")
             context["may_send_test"] = request.user.has_perm("sms_services.send_test_smsservice")
+            context["may_import"] = service.provider_class.lists_templates and request.user.has_perm(
+                "sms_services.import_smstemplate"
+            )
             context["is_sandbox"] = isinstance(service, SandboxSms)
         return super().render_change_form(request, context, *args, **kwargs)
 

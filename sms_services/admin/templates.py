@@ -8,20 +8,29 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import path
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from ..models import SmsService, SmsTemplate, TemplateCode
-from .forms import TemplateCodeFormSet
+from .forms import TemplateCodeForm, TemplateCodeFormSet
 from .preview import Preview
 
 
 class TemplateCodeInline(admin.TabularInline):
     model = TemplateCode
+    form = TemplateCodeForm
     formset = TemplateCodeFormSet
+    readonly_fields = ("platform",)
     extra = 0
     verbose_name_plural = _("Template codes, for services that send by code")
+
+    @admin.display(description=_("on the platform"))
+    def platform(self, code: TemplateCode) -> SafeString | str:
+        if not code.platform_status:
+            return "-"
+        return render_to_string("admin/sms_services/smstemplate/platform.html", {"code": code})
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "service":
@@ -33,18 +42,24 @@ class TemplateCodeInline(admin.TabularInline):
 @admin.register(SmsTemplate)
 class SmsTemplateAdmin(admin.ModelAdmin):
     list_display = ("name", "key", "purpose", "variable_list", "code_list")
-    list_filter = ("purpose",)
+    list_filter = ("purpose", "codes__platform_status")
     search_fields = ("name", "key", "text")
     prepopulated_fields = {"key": ("name",)}
-    readonly_fields = ("preview",)
+    readonly_fields = ("preview", "problems")
     inlines = (TemplateCodeInline,)
     fieldsets = (
         (None, {"fields": ("name", "key", "purpose", "text", "preview")}),
         (_("Without text"), {"fields": ("variables",), "classes": ("collapse",)}),
     )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and any(code.problem for code in obj.codes.all()):
+            return [(None, {"fields": ("problems",)}), *fieldsets]
+        return fieldsets
+
     class Media:
-        css = {"all": ("sms_services/preview.css",)}
+        css = {"all": ("sms_services/preview.css", "sms_services/import.css")}
         js = ("sms_services/preview.js",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -58,8 +73,14 @@ class SmsTemplateAdmin(admin.ModelAdmin):
         return ", ".join(template.variable_names)
 
     @admin.display(description=_("codes"))
-    def code_list(self, template: SmsTemplate) -> str:
-        return ", ".join(code.code for code in template.codes.all())
+    def code_list(self, template: SmsTemplate) -> SafeString:
+        return format_html_join(", ", "{}", ((_marked(code),) for code in template.codes.all()))
+
+    @admin.display(description=_("cannot be sent"))
+    def problems(self, template: SmsTemplate) -> SafeString:
+        """What a person must know before choosing this template, first on its page: the codes may be out of sight."""
+        found = [(code.service, code.problem) for code in template.codes.select_related("service") if code.problem]
+        return format_html_join("", '<p class="sms-refused"><strong>{}</strong>: {}</p>', found)
 
     @admin.display(description=_("preview"))
     def preview(self, template: SmsTemplate) -> SafeString:
@@ -81,3 +102,11 @@ class SmsTemplateAdmin(admin.ModelAdmin):
         }
         preview = Preview.of(request.POST.get("text", ""), values)
         return render(request, "admin/sms_services/smstemplate/preview_body.html", {"preview": preview})
+
+
+def _marked(code: TemplateCode) -> SafeString | str:
+    """A code, with its status if it cannot be sent."""
+    if not code.problem:
+        return code.code
+    status = code.get_platform_status_display()
+    return format_html('{} <strong class="sms-status-{}">({})</strong>', code.code, code.platform_status, status)

@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import ErrorKind, MessageStatus, Outcome, Purpose, SkipReason
+from ..choices import ErrorKind, MessageStatus, Outcome, Purpose, SkipReason, TemplateKind
 from ..fields import EncryptedTextField
 from ..params import sensitive_names
 from ..phone_numbers import mask
@@ -100,6 +100,7 @@ class SmsMessage(models.Model):
     phone_number = models.CharField(_("phone number"), max_length=16, db_index=True, help_text="E.164")
     text = models.TextField(_("text"), blank=True, help_text=_("The wording, with its placeholders."))
     template_code = models.CharField(_("template code"), max_length=64, blank=True)
+    template_kind = models.CharField(_("registered as"), max_length=16, choices=TemplateKind.choices, blank=True)
     params = models.JSONField(_("variables"), default=dict, blank=True)
     sensitive_params = EncryptedTextField(_("sensitive variables"), blank=True, default="")
 
@@ -189,6 +190,7 @@ class SmsMessage(models.Model):
             text=render(self.text, params),
             template_code=self.template_code,
             params=params,
+            template_kind=self.template_kind,
         )
 
 

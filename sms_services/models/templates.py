@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import Purpose
+from ..choices import Purpose, TemplateKind, TemplateStatus
 from ..exceptions import InvalidParams, UnusableTemplate
 from ..params import MAX_LENGTH
 from ..placeholders import placeholder_names, validate_names, validate_placeholders
@@ -58,6 +59,7 @@ class SmsTemplate(models.Model):
         verbose_name = _("SMS template")
         verbose_name_plural = _("SMS templates")
         ordering = ("name", "pk")
+        permissions = [("import_smstemplate", _("Can import SMS templates from a provider"))]
 
     def __str__(self) -> str:
         return self.name or self.key or str(_("Text without a template"))
@@ -117,7 +119,18 @@ class SmsTemplate(models.Model):
         """The code under which a service knows this template; empty for a service that sends text.
 
         Raises:
-            UnusableTemplate: the service needs a code and has none, or needs a text and there is none.
+            UnusableTemplate: as ``registration_for``.
+        """
+        return self.registration_for(service).code
+
+    def registration_for(self, service: SmsService) -> "TemplateCode":
+        """The row with the code under which a service knows this template, good for sending.
+
+        For a service that sends text it is an empty one, unsaved.
+
+        Raises:
+            UnusableTemplate: the service needs a code and has none, or needs a text and there is none; or its
+                platform does not approve of the template.
         """
         if not service.sends_by_code:
             if not self.text:
@@ -125,9 +138,9 @@ class SmsTemplate(models.Model):
                     gettext("The template “%(template)s” has no text, and “%(service)s” sends texts. Enter one.")
                     % {"template": self, "service": service}
                 )
-            return ""
-        code = self.codes.filter(service_id=service.pk).values_list("code", flat=True).first() if self.pk else None
-        if code is None:
+            return TemplateCode()
+        registration = self.codes.filter(service_id=service.pk).first() if self.pk else None
+        if registration is None:
             raise UnusableTemplate(
                 gettext(
                     "The template “%(template)s” has no template code for “%(service)s”, which sends by code. "
@@ -135,15 +148,37 @@ class SmsTemplate(models.Model):
                 )
                 % {"template": self, "service": service}
             )
-        return code
+        if problem := registration.problem:
+            raise UnusableTemplate(f"{self}: {problem}")
+        return registration
+
+    def problem_with(self, service: SmsService) -> str | None:
+        """Why this template could not be sent through a service now, in words for a person; ``None`` if it can.
+
+        For forms in which an admin chooses both: warn with it (and let who knows better go on, as an approval may
+        come any day), while ``send_message`` and ``queue_message`` refuse. One query.
+        """
+        try:
+            self.registration_for(service)
+        except UnusableTemplate as problem:
+            return str(problem)
+        return None
 
 
 class TemplateCode(models.Model):
-    """The code under which a service's platform knows a template."""
+    """The code under which a service's platform knows a template, and what the platform said of it when last asked."""
 
     template = models.ForeignKey(SmsTemplate, models.CASCADE, related_name="codes", verbose_name=_("template"))
     service = models.ForeignKey(SmsService, models.PROTECT, related_name="template_codes", verbose_name=_("service"))
     code = models.CharField(_("code"), max_length=64, help_text=_("As the platform shows it, for example SMS_123456."))
+    platform_status = models.CharField(
+        _("status on the platform"), max_length=12, choices=TemplateStatus.choices, blank=True, editable=False
+    )
+    platform_reason = models.CharField(_("platform's reason"), max_length=500, blank=True, editable=False)
+    platform_kind = models.CharField(
+        _("registered as"), max_length=16, choices=TemplateKind.choices, blank=True, editable=False
+    )
+    checked_at = models.DateTimeField(_("platform asked"), null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("template code")
@@ -155,6 +190,37 @@ class TemplateCode(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def problem(self) -> str | None:
+        """Why the platform would refuse this code, as far as is known; ``None`` if it may take it."""
+        words = _PROBLEMS.get(self.platform_status)
+        if words is None:
+            return None
+        said = gettext("Its reason: %s") % self.platform_reason if self.platform_reason else ""
+        parts = (str(words) % {"code": self.code}, gettext("Then import the templates again."), said)
+        return " ".join(part for part in parts if part)
+
+    def forget_platform(self) -> None:
+        """Take back what the platform said: it was of another code, or of another account's."""
+        self.platform_status = self.platform_reason = self.platform_kind = ""
+        self.checked_at = None
+
+
+#: What to do about each status but the good ones.
+_PROBLEMS: Mapping[str, str | Promise] = {
+    TemplateStatus.PENDING: _(
+        "The provider is still reviewing %(code)s (status: under review). Wait until it is approved."
+    ),
+    TemplateStatus.REJECTED: _("The provider has rejected %(code)s (status: rejected). Correct it in its console."),
+    TemplateStatus.CANCELLED: _(
+        "The review of %(code)s was cancelled (status: review cancelled). Submit it again in the provider's console."
+    ),
+    TemplateStatus.GONE: _(
+        "The provider does not list %(code)s any more (status: no longer there). Register the template anew, or use "
+        "another."
+    ),
+}
 
 
 def _spelled(names: list[str]) -> str:

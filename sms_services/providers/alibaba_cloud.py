@@ -21,16 +21,25 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
+from ..choices import ErrorKind, MessageStatus, Outcome, Purpose, TemplateKind
 from ..conf import get_settings
 from ..encryption import Secret
-from ..exceptions import LookUpFailed
+from ..exceptions import ListingFailed, LookUpFailed
 from ..phone_numbers import is_mainland_china
 from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
 from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
-from .base import OutgoingMessage, Provider, Record, Result, Verification
+from .alibaba_cloud_listing import reason_of, template_of
+from .base import (
+    OutgoingMessage,
+    Provider,
+    Record,
+    RegisteredTemplate,
+    Result,
+    Verification,
+)
 from .connection_errors import never_connected
 
 Item = TypeVar("Item")
@@ -42,9 +51,11 @@ DEFAULT_ENDPOINT_URL = "https://dysmsapi.aliyuncs.com"
 SEND_SMS_SIZE = 500
 #: The vendor's limit (SendBatchSms).
 SEND_BATCH_SMS_SIZE = 100
-#: Rows per page, the vendor's limit (QuerySendDetails, QuerySmsSignList), and how many pages are read at most.
+#: Rows per page, the vendor's limit (QuerySendDetails, QuerySmsSignList, QuerySmsTemplateList), and how many pages
+#: are read at most: an account may have just under 5,000 templates.
 PAGE_SIZE = 50
 MAX_PAGES = 20
+MAX_TEMPLATE_PAGES = 100
 #: Days begin and end, and times are written, in this zone.
 CHINA_TIME = timezone(timedelta(hours=8))
 #: QuerySendDetails knows no older messages.
@@ -68,6 +79,7 @@ class AlibabaCloudProvider(Provider):
     extra = "alibaba-cloud"
     sends_by_code = True
     can_look_up = True
+    lists_templates = True
     errors = ERRORS
     #: Signature included (Alibaba Cloud SMS, "SMS sending rules").
     max_characters = 500
@@ -122,8 +134,9 @@ class AlibabaCloudProvider(Provider):
         faulty ones stand alone. Only what was certainly refused is sent again. A refusal that would meet the rest
         too (credentials, balance, flow control) or a vendor that cannot be reached ends the search.
         """
-        clear = [index for index, message in enumerate(messages) if not _is_ambiguous(message.phone_number)]
-        results = dict.fromkeys(range(len(messages)), self.refusal("AmbiguousNumber"))
+        unsafe = [_unsafe(message) for message in messages]
+        clear = [index for index, code in enumerate(unsafe) if not code]
+        results = {index: self.refusal(code) for index, code in enumerate(unsafe) if code}
         parts = [clear] if clear else []
         while parts:
             answers = self.map(lambda part: self._submit([messages[index] for index in part], reference), parts)
@@ -192,31 +205,26 @@ class AlibabaCloudProvider(Provider):
         Sends nothing, and needs the permission ``dysms:QuerySmsSignList`` (in AliyunDysmsReadOnlyAccess and
         AliyunDysmsFullAccess), without which the answer says that the AccessKey works and what to grant.
         """
-        listed: dict[str, str] = {}
-        for page in range(1, MAX_PAGES + 1):
-            result, body = self._ask("query_sms_sign_list", page_index=page, page_size=PAGE_SIZE)
-            if body is None:
-                return self._not_verified(result)
-            signatures = body.sms_sign_list or []
-            for signature in signatures:
-                # One name may be listed twice, as a signature for codes and as a general one: one will do.
-                if listed.get(signature.sign_name) != _APPROVED:
-                    listed[signature.sign_name] = signature.audit_status or ""
-            if len(signatures) < PAGE_SIZE:
-                return self._verified(listed)
-        # There are more than were read, so a missing one is no proof.
-        return self._verified(listed if self.configuration.verify_sign in listed else {})
+        signatures, result = self._list("query_sms_sign_list", "sms_sign_list", MAX_PAGES)
+        if result.outcome != Outcome.ACCEPTED and result.code not in _LIST_ADVICE:
+            return self._not_verified(result)
+        ours = [signature for signature in signatures if signature.sign_name == self.configuration.verify_sign]
+        if ours:
+            # One name may be listed twice, as a signature for codes and as a general one: one will do.
+            best = next((signature for signature in ours if signature.audit_status == _APPROVED), ours[0])
+            return self._verified(best.audit_status or "", reason_of(best))
+        # That test signatures are listed is not documented, and there may be more than were read: a missing one is
+        # no proof then.
+        return self._verified(_MISSING if signatures and result.code not in _LIST_ADVICE else _NOT_LISTED)
 
-    def _verified(self, listed: Mapping[str, str]) -> Verification:
-        """``listed``: audit states by signature. None at all is no proof: that test signatures are listed is not
-        documented."""
-        state = listed.get(self.configuration.verify_sign, _MISSING if listed else _NOT_LISTED)
+    def _verified(self, state: str, reason: str = "") -> Verification:
         code = "isv.SMS_SIGNATURE_ILLEGAL"
         ok = state in (_APPROVED, _NOT_LISTED)
         return Verification(
             ok=ok,
             error_kind=None if ok else ErrorKind.TEMPLATE,
             code="" if ok else code,
+            detail=reason,
             advice="" if ok else _WAIT_FOR_REVIEW if state == _UNDER_REVIEW else self.advice_for(code),
             details=((_("Signature"), str(_AUDIT_STATES.get(state, state))),),
         )
@@ -226,6 +234,49 @@ class AlibabaCloudProvider(Provider):
         if result.code in _NO_PERMISSION:
             advice = _GRANT_QUERY
         return Verification(False, result.error_kind, result.code, result.detail, advice)
+
+    def registered_templates(self) -> list[RegisteredTemplate]:
+        """All templates of the account (QuerySmsTemplateList), ready-made and test ones included.
+
+        Needs the permission ``dysms:QuerySmsTemplateList`` (in AliyunDysmsReadOnlyAccess and AliyunDysmsFullAccess).
+        """
+        rows, result = self._list("query_sms_template_list", "sms_template_list", MAX_TEMPLATE_PAGES)
+        if result.outcome != Outcome.ACCEPTED:
+            raise self._listing_failed(result)
+        try:
+            return list({template.code: template for template in map(template_of, rows)}.values())
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ListingFailed(
+                gettext("Alibaba Cloud's list holds a template that was not understood. Update this software.")
+            ) from None
+
+    def _list(self, operation: str, attribute: str, pages: int) -> tuple[list[Any], Result]:
+        """The rows of all pages; they are whole only if the result is accepted.
+
+        A page that is not full is the last one. Where ``TotalCount`` counts more than one page, it must stay the same
+        from page to page: otherwise something was added or deleted meanwhile, and a row may have been overlooked.
+        """
+        rows: list[Any] = []
+        totals: set[int] = set()
+        for page in range(1, pages + 1):
+            result, body = self._ask(operation, page_index=page, page_size=PAGE_SIZE)
+            if body is None:
+                return rows, result
+            found = getattr(body, attribute) or []
+            rows += found
+            totals.add(body.total_count if isinstance(body.total_count, int) else -1)
+            if len(found) < PAGE_SIZE:
+                most = max(totals)
+                whole = most <= len(rows) and (most <= PAGE_SIZE or len(totals) == 1) and (rows or most == 0)
+                return rows, result if whole else Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, _NOT_WHOLE)
+        return rows, Result(Outcome.UNCERTAIN, ErrorKind.UNKNOWN, _TOO_MANY)
+
+    def _listing_failed(self, result: Result) -> ListingFailed:
+        advice = _GRANT_LISTS if result.code in _NO_PERMISSION else _LIST_ADVICE.get(result.code)
+        advice = advice or self.advice_for(result.code, result.error_kind or "")
+        failed = gettext("Alibaba Cloud did not list its templates (%s).") % result.code
+        words = result.detail if result.detail != result.code else ""
+        return ListingFailed(" ".join(str(part) for part in (failed, words, advice) if part))
 
     def records(self, phone_number: str, since: datetime, until: datetime, reference: str) -> list[Record]:
         """What became of the messages to one number that went out under this reference (QuerySendDetails).
@@ -296,8 +347,10 @@ class AlibabaCloudProvider(Provider):
             return str(_("Enter the template's code for this service; the console shows it (SMS_123456789)."))
         if re.search(r"[【】\[\]]", self.configuration.verify_sign):
             return str(_("Enter the service's signature without brackets; Alibaba Cloud puts them around it."))
-        if _is_ambiguous(message.phone_number):
-            return str(self.advice_for("AmbiguousNumber"))
+        if message.template_kind in _FOR_MAINLAND_ONLY and not is_mainland_china(message.phone_number):
+            return str(_WRONG_REGION)
+        if code := _unsafe(message):
+            return str(self.advice_for(code))
         if message.text:
             signed = self._signed(message.text, message.phone_number)
             if too_long := super().problem_with(replace(message, text=signed)):
@@ -418,6 +471,15 @@ _GRANT_QUERY = _(
     "The AccessKey works but may not list signatures, so sending could not be verified. Grant its RAM user the "
     "policy AliyunDysmsFullAccess, or at least dysms:QuerySmsSignList."
 )
+_GRANT_LISTS = _(
+    "The AccessKey works but may not list templates. Grant its RAM user the policy "
+    "AliyunDysmsFullAccess, or at least dysms:QuerySmsTemplateList."
+)
+_TOO_MANY, _NOT_WHOLE = "TooMany", "NotWhole"
+_LIST_ADVICE: Mapping[str, str | Promise] = {
+    _TOO_MANY: _("There are more than can be read. Delete in the console what is not used any more."),
+    _NOT_WHOLE: _("The answer was not whole, or something was changed there meanwhile. Try again."),
+}
 
 
 # Messages
@@ -437,16 +499,23 @@ def _wire_number(phone_number: str) -> str:
     return phone_number.removeprefix("+86") if is_mainland_china(phone_number) else phone_number.removeprefix("+")
 
 
-def _is_ambiguous(phone_number: str) -> bool:
-    """Whether the vendor would take a North American number for one on the mainland.
+def _unsafe(message: OutgoingMessage) -> str:
+    """The code with which a message is refused because a stranger might get it; empty if none would.
 
-    +1 312 555 0100 goes out as 13125550100, as +86 131 2555 0100 does: with a domestic template, a stranger would
-    get the text, and could prove with its code that the other number is theirs.
+    +1 312 555 0100 goes out as 13125550100, as +86 131 2555 0100 does. With a domestic template, the vendor takes it
+    for the latter: a stranger would get the text, and could prove with its code that the other number is theirs.
+    An international template is the other way round. It refuses numbers with 86 in front ("API error codes",
+    isv.DOMESTIC_NUMBER_NOT_SUPPORTED), and what has none in front is read as a country code and a number.
     """
-    return _LIKE_MAINLAND.fullmatch(phone_number) is not None
+    if message.template_kind == TemplateKind.INTERNATIONAL:
+        return "isv.DOMESTIC_NUMBER_NOT_SUPPORTED" if is_mainland_china(message.phone_number) else ""
+    return "AmbiguousNumber" if _LIKE_MAINLAND.fullmatch(message.phone_number) else ""
 
 
 _LIKE_MAINLAND = re.compile(r"\+1[3-9]\d{9}")
+#: "You cannot use templates for domestic SMS and international SMS interchangeably" (SendBatchSms, TemplateCode).
+_FOR_MAINLAND_ONLY = {TemplateKind.OTP, TemplateKind.NOTIFICATION, TemplateKind.MARKETING}
+_WRONG_REGION = _("This template is for numbers in mainland China. Apply for an international one for numbers abroad.")
 
 
 def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> list[list[Item]]:

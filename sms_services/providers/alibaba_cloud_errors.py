@@ -200,7 +200,7 @@ VARIABLE_ERRORS: Mapping[str, ProviderError] = {
 
 #: The fault lies with single numbers.
 NUMBER_ERRORS: Mapping[str, ProviderError] = {
-    # Our own: see ``_is_ambiguous``.
+    # Our own: see ``_unsafe``.
     "AmbiguousNumber": ProviderError(
         RECIPIENT,
         _("Alibaba Cloud would take this number for one in mainland China. Send to it through another service."),

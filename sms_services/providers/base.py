@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import ErrorKind, MessageStatus, Outcome
+from ..choices import ErrorKind, MessageStatus, Outcome, TemplateKind, TemplateStatus
 from ..exceptions import EncryptionKeyError, InvalidConfiguration, MissingSDK, SmsError
 from ..logs import silenced_sdk_loggers
 from ..phone_numbers import mask
@@ -38,7 +38,7 @@ class OutgoingMessage:
     """One text to one number, ready to go.
 
     ``text`` is rendered (empty where the service sends by code and the template has no text); ``params`` are
-    the variables by name.
+    the variables by name. ``template_kind`` is a ``TemplateKind``, or empty if the platform was never asked.
     """
 
     phone_number: str
@@ -46,6 +46,7 @@ class OutgoingMessage:
     text: str = field(default="", repr=False)
     template_code: str = ""
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    template_kind: str = ""
 
     def __repr__(self) -> str:
         return f"<OutgoingMessage to {mask(self.phone_number)}>"
@@ -113,6 +114,23 @@ class Record:
     segments: int | None = None
 
 
+@dataclass(frozen=True)
+class RegisteredTemplate:
+    """A template as the provider's platform has it.
+
+    ``kind`` is ``None`` for one that this project cannot send. ``reason`` says why it is not approved, in the
+    platform's words.
+    """
+
+    code: str
+    name: str
+    text: str
+    kind: TemplateKind | None
+    status: TemplateStatus
+    reason: str = ""
+    created_at: datetime | None = None
+
+
 class Provider(ABC):
     """One configured account at one vendor. One instance per service, configuration and process.
 
@@ -127,6 +145,8 @@ class Provider(ABC):
     sends_by_code: ClassVar[bool] = False
     #: Can be asked later what became of a message (``records``).
     can_look_up: ClassVar[bool] = False
+    #: Can tell which templates are registered (``registered_templates``).
+    lists_templates: ClassVar[bool] = False
     #: The provider's error table, by its codes.
     errors: ClassVar[Mapping[str, ProviderError]] = {}
     #: May be called by several threads at once.
@@ -179,6 +199,14 @@ class Provider(ABC):
             LookUpFailed: it could not be asked, or did not understand; ask again later.
         """
         raise TypeError(f"{type(self).__name__} cannot be asked.")
+
+    def registered_templates(self) -> list[RegisteredTemplate]:
+        """All templates of the account, whatever their status, each code once.
+
+        Raises:
+            ListingFailed: the vendor refused, could not be reached, or gave anything but a clear and whole answer.
+        """
+        raise TypeError(f"{type(self).__name__} does not list templates.")
 
     def problem_with(self, message: OutgoingMessage) -> str | None:
         """Why this vendor would never take this message, in words for the caller; ``None`` if it may."""

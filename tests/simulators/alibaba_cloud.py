@@ -74,6 +74,10 @@ MESSAGES = {
 MAINLAND = re.compile(r"(?:\+86|0086|86|\+)?(1[3-9][0-9]{9})")
 INTERNATIONAL = re.compile(r"(?!86)[1-9][0-9]{6,14}")
 
+# "Template for Hong Kong, Macao, Taiwan and abroad does not support mainland numbers with 86 in front" ("API error
+# codes", isv.DOMESTIC_NUMBER_NOT_SUPPORTED). Whatever else comes is a country code and a number.
+DOMESTIC = re.compile(r"(?:\+86|0086|86)1[3-9][0-9]{9}")
+
 
 def e164(number: str) -> str | None:
     """The E.164 form of a number in Alibaba Cloud's notation; None for an illegal one."""
@@ -278,7 +282,10 @@ class AlibabaCloudSimulator(Simulator):
     def _accept(self, texts: Sequence[Text], parameters: dict[str, str]) -> dict[str, Any]:
         """Take all messages of a request under one BizId, or none of them."""
         template_code = parameters["TemplateCode"]
-        phone_numbers = [e164(text.number) for text in texts]
+        international = any(t.code == template_code and t.outer_template_type == 3 for t in self.templates)
+        if international and any(DOMESTIC.fullmatch(text.number) for text in texts):
+            raise RefusedError("isv.DOMESTIC_NUMBER_NOT_SUPPORTED")
+        phone_numbers = [f"+{text.number}" if international else e164(text.number) for text in texts]
         if None in phone_numbers:
             raise RefusedError("isv.MOBILE_NUMBER_ILLEGAL")
         for signature in {text.signature for text in texts}:
