@@ -9,6 +9,7 @@ from .delivery.delivering import deliver
 from .delivery.reconciling import reconcile
 from .delivery.sweeping import sweep as run_sweep
 from .models import SmsMessage, current_service
+from .purging import purge as run_purge
 
 
 @shared_task(name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
@@ -33,3 +34,10 @@ def reconcile_messages(message_ids: list[int]) -> None:
 def sweep() -> None:
     """Look after lost bells, dead workers and messages in doubt. Schedule it every ten seconds or so."""
     run_sweep()
+
+
+@shared_task(name="sms_services.purge", ignore_result=True)
+def purge() -> None:
+    """Delete what is older than ``RETENTION_DAYS``. Schedule it once a day."""
+    for _ in run_purge():
+        pass

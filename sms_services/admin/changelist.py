@@ -113,12 +113,12 @@ class MessageChangeList(ChangeList):
         days = days_with_messages()
         if days is None:
             return None
-        period, inner = self.period, self.period.inner(*days)
-        while len(inner) == 1 and not period.day:  # nothing to choose: go on to what is inside
-            period, inner = inner[0], inner[0].inner(*days)
+        inner = self.period.inner(*days)
+        while len(inner) == 1 and not inner[0].day:  # nothing to choose: go on to what is inside
+            inner = inner[0].inner(*days)
         back = [Choice(outer.label, self._period_link(outer)) for outer in self.period.outer]
         here = self.period.label if self.period.year else ""
-        return DrillDown(back, here, [Choice(inner.label, self._period_link(inner)) for inner in inner])
+        return DrillDown(back, here, [Choice(period.label, self._period_link(period)) for period in inner])
 
     def _period_link(self, period: Period) -> str:
         return self.get_query_string({DATE: str(period) or None})

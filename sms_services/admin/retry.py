@@ -40,13 +40,13 @@ class Retries:
 
     @admin.action(description=gettext_lazy("Retry the selected messages"), permissions=["retry"])
     def retry_selected(self, request: HttpRequest, chosen: SmsMessageQuerySet) -> HttpResponse | None:
-        rows = list(chosen.only("status")[: MOST_AT_ONCE + 1])
+        rows = list(chosen.values_list("pk", "status")[: MOST_AT_ONCE + 1])
         if len(rows) > MOST_AT_ONCE:
             words = _("At most %(count)d messages can be retried at once.") % {"count": MOST_AT_ONCE}
             messages.error(request, words)
             return None
-        certain = [row.pk for row in rows if row.status != MessageStatus.UNKNOWN]
-        in_doubt = [row.pk for row in rows if row.status == MessageStatus.UNKNOWN]
+        certain = [pk for pk, status in rows if status != MessageStatus.UNKNOWN]
+        in_doubt = [pk for pk, status in rows if status == MessageStatus.UNKNOWN]
         answer = request.POST.get("in_doubt")
         if in_doubt and answer not in (_ALL, _CERTAIN):
             return self._question(request, certain, in_doubt, reverse("admin:sms_services_smsmessage_changelist"))
