@@ -41,6 +41,15 @@ _LOOKUPS = frozenset(
         FailedTryFilter.parameter_name,
     }
 )
+#: Lines of a message's page that are left out while their fields are empty.
+_OFTEN_EMPTY = {
+    "skip_reason": "skip_reason",
+    "retry_of_link": "retry_of_id",
+    "template_code": "template_code",
+    "due_at": "due_at",
+    "provider_detail": "provider_detail",
+    "provider_request_id": "provider_request_id",
+}
 _RETRYABLE = frozenset({MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN})
 
 
@@ -124,6 +133,15 @@ class SmsMessageAdmin(Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
     def retried_as(self, message: SmsMessage) -> Any:
         retry_id = message.retries.values_list("pk", flat=True).first()
         return _link(retry_id) if retry_id else "-"
+
+    def get_fieldsets(self, request: HttpRequest, obj: SmsMessage | None = None) -> Any:
+        """Without the lines that most messages leave empty."""
+        fieldsets = super().get_fieldsets(request, obj)
+        empty = {line for line, field in _OFTEN_EMPTY.items() if obj is not None and not getattr(obj, field)}
+        return [
+            (name, {**options, "fields": [line for line in options["fields"] if line not in empty]})
+            for name, options in fieldsets
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("masked_number", "advice", "masked_text", "variables", "retry_of_link", "retried_as")

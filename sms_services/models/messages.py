@@ -255,4 +255,4 @@ class SmsAttempt(models.Model):
         indexes = [models.Index(fields=["outcome", "message"], name="sms_attempt_outcome")]
 
     def __str__(self) -> str:
-        return f"{self.outcome} {self.provider_code}".strip()
+        return f"{self.get_outcome_display()} {self.provider_code}".strip()
