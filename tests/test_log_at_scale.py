@@ -78,7 +78,7 @@ def insert_attempts() -> None:
         cursor.execute(
             "INSERT INTO sms_services_smsattempt (message_id, service_id, outcome, error_kind, provider_code, "
             "provider_detail, provider_request_id, started_at, finished_at) SELECT id, service_id, "
-            "CASE WHEN id % 250 = 7 THEN 'uncertain' ELSE 'refused' END, error_kind, '', '', '', created_at, created_at "
+            "CASE WHEN id % 250 = 7 THEN 'uncertain' ELSE 'refused' END, error_kind, '', '', '', created_at, now() "
             "FROM sms_services_smsmessage WHERE status = 'failed'"
         )
         cursor.execute("VACUUM ANALYZE")
