@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from celery.schedules import crontab
 from cryptography.fernet import Fernet
 from django.core.management.utils import get_random_secret_key
 
@@ -172,6 +173,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SMS_SWEEP_SECONDS,
         "options": {"expires": SMS_SWEEP_SECONDS},  # a queue that nobody empties does not fill up with them
     },
+    "sms-purge": {"task": "sms_services.purge", "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600}},
 }
 
 SMS_SERVICES = {

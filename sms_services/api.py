@@ -1,7 +1,8 @@
 """The public functions of this app.
 
 ``send_message`` tries now, ``queue_message`` leaves it to the workers; both take the same and check the same before
-anything is stored. What a provider says raises nothing: it is the message's status and error kind.
+anything is stored. ``retry_message`` queues a message that did not arrive once more, as a new one. What a provider
+says raises nothing: it is the message's status and error kind.
 """
 
 import logging
@@ -10,25 +11,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .choices import Purpose
+from .choices import MessageStatus, Purpose
 from .conf import get_settings
 from .delivery.delivering import deliver
 from .delivery.queueing import ring
 from .delivery.rows import database
 from .exceptions import (
+    AlreadyRetried,
     InactiveService,
+    InDoubt,
     InvalidParams,
     InvalidPhoneNumber,
     NoRecipients,
+    NotRetryable,
     OpenTransaction,
     UnknownService,
     UnknownTemplate,
     UnusableTemplate,
+    VariablesWiped,
 )
 from .logs import log
 from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
@@ -39,8 +45,9 @@ from .providers import get_provider
 from .transactions import in_open_transaction
 from .validators import TEMPLATE_CODE
 
-__all__ = ["queue_message", "send_message"]
+__all__ = ["queue_message", "retry_message", "send_message"]
 
+_NOT_ARRIVED = frozenset({MessageStatus.FAILED, MessageStatus.UNDELIVERED})
 _SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,50}")
 
 
@@ -107,6 +114,75 @@ def queue_message(
         ids = [message.pk for message in messages]
         transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=database(), robust=True)
     return messages
+
+
+def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) -> SmsMessage:
+    """Queue a message that did not arrive once more: a new message, whose ``retry_of`` is the old one.
+
+    The new one says what the old one said, whatever became of its template, and leaves on the same path as
+    every other. However often this is called for a message, also at once, there is one retry of it; a retry that
+    fails can be retried in its turn.
+
+    Args:
+        message: an ``SmsMessage`` or its primary key. Its row is read anew.
+        even_if_in_doubt: retry an ``unknown`` message too, which may have been sent.
+
+    Returns:
+        the new message, ``queued``.
+
+    Raises:
+        SmsMessage.DoesNotExist: there is no such message.
+        NotRetryable: it is neither failed nor undelivered nor in doubt.
+        InDoubt: it is ``unknown``, and ``even_if_in_doubt`` was not given.
+        AlreadyRetried: it has a retry; ``retry_id`` says which.
+        VariablesWiped: it is a one-time code, or had other sensitive variables. Send a new text instead.
+        InactiveService: its service is deactivated.
+        InvalidParams: its service would not take it any more.
+    """
+    message = SmsMessage.objects.get(pk=message.pk if isinstance(message, SmsMessage) else message)
+    _check_retryable(message, even_if_in_doubt)
+    service = _current_service(message.service)
+    retry = SmsMessage(
+        service_id=message.service_id,
+        template_id=message.template_id,
+        purpose=message.purpose,
+        phone_number=message.phone_number,
+        text=message.text,
+        template_code=message.template_code,
+        template_kind=message.template_kind,
+        params=message.params,
+        retry_of_id=message.pk,
+        sweep_at=timezone.now() + timedelta(seconds=get_settings().REQUEUE_AFTER),
+    )
+    _check_for_provider(service, [retry])
+    try:
+        with transaction.atomic(using=database()):
+            # Nobody moves the old message on while its retry is made.
+            if not SmsMessage.objects.filter(pk=message.pk, status=message.status).update(tries=F("tries")):
+                raise NotRetryable(_("The message has just changed. Look at it again."))
+            _insert([retry])
+            transaction.on_commit(lambda: ring(service, [retry.pk], retry.purpose), using=database(), robust=True)
+    except IntegrityError:
+        _check_retryable(message, even_if_in_doubt)  # somebody was faster
+        raise
+    return retry
+
+
+def _check_retryable(message: SmsMessage, even_if_in_doubt: bool) -> None:
+    if message.status not in {*_NOT_ARRIVED, MessageStatus.UNKNOWN}:
+        raise NotRetryable(
+            _("Only messages that failed, were not delivered or are in doubt can be retried; this one is: %s.")
+            % message.get_status_display()
+        )
+    retry_id = SmsMessage.objects.filter(retry_of=message.pk).values_list("pk", flat=True).first()
+    if retry_id is not None:
+        raise AlreadyRetried(_("This message was already retried, as message %d.") % retry_id, retry_id)
+    if message.purpose == Purpose.OTP or message.wiped_names:
+        raise VariablesWiped(
+            _("This message had sensitive variables, which are not kept once the outcome is known. Send a new one.")
+        )
+    if message.status == MessageStatus.UNKNOWN and not even_if_in_doubt:
+        raise InDoubt(_("This message may have been sent. Confirm that it may arrive twice."))
 
 
 def _refuse_open_transaction() -> None:

@@ -14,13 +14,14 @@ from django.db import DatabaseError, connections
 from .conf import get_settings
 from .encryption import Secret, check_keys
 from .exceptions import EncryptionKeyError
+from .retention import retention
 
 TAG = "sms_services"
 
 
 @register(TAG)
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """``SMS_SERVICES`` is spelled right and its keys are usable."""
+    """``SMS_SERVICES`` is spelled right, and its keys and its retention are usable."""
     try:
         get_settings()
     except ImproperlyConfigured as error:
@@ -29,6 +30,10 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         check_keys()
     except EncryptionKeyError as error:
         return [checks.Error(str(error), hint="Secrets of services are encrypted at rest.", id="sms_services.E002")]
+    try:
+        retention()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), hint="See the table of settings in the README.", id="sms_services.E004")]
     return []
 
 

@@ -47,6 +47,18 @@ class Settings:
     RECONCILE_DELAYS: Sequence[float] = (30.0, 120.0, 600.0, 3600.0)
     #: The part of ``max_per_second`` that is kept for one-time codes.
     OTP_SHARE: float = 0.2
+    #: Days after which the purge deletes messages, by purpose, and the sandbox's texts (``sandbox``). ``None``, or a
+    #: purpose that is not named, keeps them. A code is of no use after minutes, but complaints about it come in weeks.
+    RETENTION_DAYS: Mapping[str, int | None] = field(
+        default_factory=lambda: {
+            "otp": 30,
+            "approval": 365,
+            "cc": 365,
+            "notification": 180,
+            "marketing": 365,
+            "sandbox": 30,
+        }
+    )
 
     def __post_init__(self) -> None:
         for name in ("ENCRYPTION_KEYS", "SENSITIVE_VARIABLES", "RECONCILE_DELAYS"):

@@ -59,3 +59,23 @@ class ListingFailed(SmsError):
 
 class OutdatedComparison(SmsError):
     """What was to be imported is no longer what was shown. Nothing was written."""
+
+
+class NotRetryable(SmsError):
+    """The message neither failed nor is it in doubt, so there is nothing to retry."""
+
+
+class InDoubt(NotRetryable):
+    """The message may have been sent: retrying it could send it twice."""
+
+
+class VariablesWiped(NotRetryable):
+    """The message had sensitive variables, which are not kept: it cannot be sent again as it was."""
+
+
+class AlreadyRetried(NotRetryable):
+    """The message has a retry; ``retry_id`` is its primary key."""
+
+    def __init__(self, message: str, retry_id: int) -> None:
+        super().__init__(message)
+        self.retry_id = retry_id

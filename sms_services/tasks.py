@@ -15,6 +15,7 @@ from .delivery.sweeping import sweep as run_sweep
 from .exceptions import SmsError
 from .logs import log
 from .models import SmsMessage, SmsService, current_service
+from .purging import purge as run_purge
 
 
 @shared_task(bind=True, name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
@@ -42,6 +43,14 @@ def sweep(self: Task) -> None:
     """Look after lost bells, dead workers and messages in doubt. Schedule it every ten seconds or so."""
     _drop_broken_connections(self)
     run_sweep()
+
+
+@shared_task(bind=True, name="sms_services.purge", ignore_result=True)
+def purge(self: Task) -> None:
+    """Delete what is older than ``RETENTION_DAYS``. Schedule it once a day."""
+    _drop_broken_connections(self)
+    for _ in run_purge():
+        pass
 
 
 def _deliver(service: SmsService, messages: list[SmsMessage]) -> None:

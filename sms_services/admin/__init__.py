@@ -1,3 +1,3 @@
-from . import messages, services, templates
+from . import audit, messages, services, templates
 
-__all__ = ["messages", "services", "templates"]
+__all__ = ["audit", "messages", "services", "templates"]

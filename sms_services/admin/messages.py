@@ -1,48 +1,94 @@
-"""Messages in admin: what was sent and how it went, to read only, with numbers masked."""
+"""The log: what was sent and how it went, to read only. Numbers and texts are masked on every page.
+
+Its list, its filters, its search, and what can be done with messages are modules of their own.
+"""
 
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..advice import advice_for
+from ..choices import MessageStatus
 from ..models import SmsAttempt, SmsMessage
+from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask
+from ..placeholders import placeholder_names
+from .changelist import MessageChangeList
+from .export import EXPORT, Exports
+from .filters import FailedTryFilter, ServiceFilter, TemplateFilter
+from .privacy import private_post
+from .read_only import ReadOnly
+from .retry import RETRY, Retries
+from .reveal import Reveals, refuse_unless
+from .search import REVEAL, Search
 
-
-class ReadOnly:
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+#: What may stand in the list's query string. Django would allow any lookup of any field, such as
+#: ``phone_number__startswith``, by which numbers and texts could be guessed.
+_LOOKUPS = frozenset(
+    {
+        "status__exact",
+        "error_kind__exact",
+        "purpose__exact",
+        ServiceFilter.parameter_name,
+        TemplateFilter.parameter_name,
+        FailedTryFilter.parameter_name,
+    }
+)
+#: Lines of a message's page that are left out while their fields are empty.
+_OFTEN_EMPTY = {
+    "skip_reason": "skip_reason",
+    "retry_of_link": "retry_of_id",
+    "template_code": "template_code",
+    "due_at": "due_at",
+    "provider_detail": "provider_detail",
+    "provider_request_id": "provider_request_id",
+}
+_RETRYABLE = frozenset({MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN})
 
 
 class SmsAttemptInline(ReadOnly, admin.TabularInline):
     model = SmsAttempt
-    fields = ("started_at", "finished_at", "outcome", "error_kind", "provider_code", "provider_detail")
+    fields = (
+        "started_at",
+        "finished_at",
+        "outcome",
+        "error_kind",
+        "provider_code",
+        "provider_detail",
+        "provider_request_id",
+    )
     readonly_fields = fields
     extra = 0
 
 
 @admin.register(SmsMessage)
-class SmsMessageAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("created_at", "masked_number", "status", "error_kind", "service", "template")
+class SmsMessageAdmin(Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
+    list_display = ("created_at", "masked_number", "status", "error_kind", "service", "template", "segments")
     list_display_links = ("created_at", "masked_number")
-    list_filter = ("status", "error_kind", "purpose")
+    list_filter = ("status", "error_kind", FailedTryFilter, ServiceFilter, TemplateFilter, "purpose")
     list_select_related = ("service", "template")
+    sortable_by = ()
     show_full_result_count = False
-    search_fields = ("provider_message_id", "provider_code")
+    show_facets = admin.ShowFacets.NEVER
+    search_fields = ("provider_message_id",)
+    search_help_text = gettext_lazy("A whole phone number, in any notation, or a provider's message id.")
+    actions = ("retry_selected",)
     inlines = (SmsAttemptInline,)
     fieldsets = (
-        (None, {"fields": ("masked_number", "status", "skip_reason", "advice")}),
-        (_("Text"), {"fields": ("service", "template", "purpose", "template_code", "text", "segments")}),
+        (None, {"fields": ("masked_number", "status", "skip_reason", "advice", "retry_of_link", "retried_as")}),
         (
-            _("Provider"),
+            gettext_lazy("Text"),
+            {"fields": ("service", "template", "purpose", "template_code", "masked_text", "variables", "segments")},
+        ),
+        (
+            gettext_lazy("Provider"),
             {
                 "fields": (
                     "error_kind",
@@ -53,19 +99,88 @@ class SmsMessageAdmin(ReadOnly, admin.ModelAdmin):
                 )
             },
         ),
-        (_("Times"), {"fields": ("created_at", "due_at", "claimed_at", "sent_at", "tries")}),
+        (gettext_lazy("Times"), {"fields": ("created_at", "due_at", "claimed_at", "sent_at", "tries")}),
     )
 
     class Media:
         css = {"all": ("sms_services/admin.css",)}
 
-    @admin.display(description=_("phone number"))
+    @admin.display(description=gettext_lazy("phone number"))
     def masked_number(self, message: SmsMessage) -> str:
         return mask(message.phone_number)
 
-    @admin.display(description=_("what to do"))
+    @admin.display(description=gettext_lazy("what to do"))
     def advice(self, message: SmsMessage) -> Any:
         return advice_for(message) or "-"
 
+    @admin.display(description=gettext_lazy("text"))
+    def masked_text(self, message: SmsMessage) -> str:
+        return _("Hidden") if message.text else "-"
+
+    @admin.display(description=gettext_lazy("variables"))
+    def variables(self, message: SmsMessage) -> Any:
+        """Their names, and what became of their values."""
+        wiped = message.wiped_names
+        names = dict.fromkeys([*placeholder_names(message.text), *message.params, *message.hidden_names])
+        lines = [(name, _("wiped") if name in wiped else _("hidden")) for name in names]
+        return format_html_join("", "<div><code>{}</code> {}</div>", lines) or "-"
+
+    @admin.display(description=gettext_lazy("retry of"))
+    def retry_of_link(self, message: SmsMessage) -> Any:
+        return _link(message.retry_of_id) if message.retry_of_id else "-"
+
+    @admin.display(description=gettext_lazy("retried as"))
+    def retried_as(self, message: SmsMessage) -> Any:
+        retry_id = message.retries.values_list("pk", flat=True).first()
+        return _link(retry_id) if retry_id else "-"
+
+    def get_fieldsets(self, request: HttpRequest, obj: SmsMessage | None = None) -> Any:
+        """Without the lines that most messages leave empty."""
+        fieldsets = super().get_fieldsets(request, obj)
+        empty = {line for line, field in _OFTEN_EMPTY.items() if obj is not None and not getattr(obj, field)}
+        return [
+            (name, {**options, "fields": [line for line in options["fields"] if line not in empty]})
+            for name, options in fieldsets
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("masked_number", "advice")
+        return ("masked_number", "advice", "masked_text", "variables", "retry_of_link", "retried_as")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageChangeList]:
+        return MessageChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[SmsMessageQuerySet, bool]:
+        return Search.of(request, search_term).apply(queryset), False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup in _LOOKUPS
+
+    def message_for(self, request: HttpRequest, pk: int, permission: str) -> SmsMessage:
+        """The message of a page that needs this permission beside that to view."""
+        refuse_unless(request, permission)
+        message = self.get_object(request, str(pk))
+        if not self.has_view_permission(request, message):
+            raise PermissionDenied
+        if message is None:
+            raise Http404
+        return message
+
+    @private_post()
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        may_export = request.user.has_perm(EXPORT)
+        context = {"may_export": may_export, "may_export_revealed": may_export and request.user.has_perm(REVEAL)}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        message = kwargs.get("obj")
+        if message is not None:
+            context["may_reveal"] = request.user.has_perm(REVEAL)
+            context["may_retry"] = message.status in _RETRYABLE and request.user.has_perm(RETRY)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _link(pk: int) -> SafeString:
+    url = reverse("admin:sms_services_smsmessage_change", args=[pk])
+    return format_html('<a href="{}">{}</a>', url, pk)

@@ -1,3 +1,4 @@
+from .audit import MessageExport, MessageReveal
 from .messages import SmsAttempt, SmsMessage
 from .pacing import ServicePace
 from .sandbox import SandboxMessage
@@ -7,6 +8,8 @@ from .templates import SmsTemplate, TemplateCode
 __all__ = [
     "AlibabaCloudSms",
     "AwsSnsSms",
+    "MessageExport",
+    "MessageReveal",
     "SandboxMessage",
     "SandboxSms",
     "ServicePace",

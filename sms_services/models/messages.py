@@ -11,10 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import ErrorKind, MessageStatus, Outcome, Purpose, SkipReason, TemplateKind
+from ..encryption import MASK
 from ..fields import EncryptedTextField
+from ..keyset import Position, is_after, is_before
 from ..params import sensitive_names
 from ..phone_numbers import mask
-from ..placeholders import render
+from ..placeholders import placeholder_names, render
 from ..providers.base import OutgoingMessage
 from .services import SmsService
 from .templates import SmsTemplate
@@ -82,6 +84,26 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         """Messages in a status whose time for the sweep has come, the longest overdue first."""
         return self.filter(status=status, sweep_at__lte=now).order_by("sweep_at")
 
+    def settled(self) -> "SmsMessageQuerySet":
+        """Messages with which nothing is under way: neither a try nor a look-up."""
+        under_way = (MessageStatus.QUEUED, MessageStatus.SENDING, MessageStatus.UNKNOWN)
+        return self.filter(~models.Q(status__in=under_way) | models.Q(status=MessageStatus.UNKNOWN, sweep_at=None))
+
+    def newest_first(self) -> "SmsMessageQuerySet":
+        """In the order of the log, which its indexes have too."""
+        return self.order_by("-created_at", "-pk")
+
+    def oldest_first(self) -> "SmsMessageQuerySet":
+        return self.order_by("created_at", "pk")
+
+    def older_than(self, position: Position) -> "SmsMessageQuerySet":
+        """What comes after a position of the log, newest first."""
+        # The first condition is implied by the second one; MariaDB finds its place in an index only by the first.
+        return self.filter(is_before(position), created_at__lte=position.created_at)
+
+    def newer_than(self, position: Position) -> "SmsMessageQuerySet":
+        return self.filter(is_after(position), created_at__gte=position.created_at)
+
 
 class SmsMessage(models.Model):
     """One text to one number.
@@ -89,20 +111,40 @@ class SmsMessage(models.Model):
     The wording and the variables are frozen with it. Sensitive variables are encrypted, and wiped once the
     outcome is known. ``due_at`` is the earliest next try (empty: at once); ``sweep_at`` is when the sweep looks
     after a message that has not moved on (empty: it has nothing more to do). ``account`` is the provider's account of
-    the last try: another one knows nothing of it.
+    the last try: another one knows nothing of it. ``hidden_names`` are the names of the sensitive variables: they stay
+    when the values are wiped. ``retry_of`` is the message that a person had sent once more with this one.
     """
 
-    service = models.ForeignKey(SmsService, models.PROTECT, related_name="messages", verbose_name=_("service"))
+    service = models.ForeignKey(
+        SmsService, models.PROTECT, db_index=False, related_name="messages", verbose_name=_("service")
+    )
     template = models.ForeignKey(
-        SmsTemplate, models.SET_NULL, null=True, blank=True, related_name="messages", verbose_name=_("template")
+        SmsTemplate,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="messages",
+        verbose_name=_("template"),
     )
     purpose = models.CharField(_("purpose"), max_length=20, choices=Purpose.choices)
-    phone_number = models.CharField(_("phone number"), max_length=16, db_index=True, help_text="E.164")
+    phone_number = models.CharField(_("phone number"), max_length=16, help_text="E.164")
     text = models.TextField(_("text"), blank=True, help_text=_("The wording, with its placeholders."))
     template_code = models.CharField(_("template code"), max_length=64, blank=True)
     template_kind = models.CharField(_("registered as"), max_length=16, choices=TemplateKind.choices, blank=True)
     params = models.JSONField(_("variables"), default=dict, blank=True)
     sensitive_params = EncryptedTextField(_("sensitive variables"), blank=True, default="")
+    hidden_names = models.JSONField(default=list, blank=True, editable=False)
+    retry_of = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="retries",
+        verbose_name=_("retry of"),
+    )
 
     status = models.CharField(_("status"), max_length=12, choices=MessageStatus.choices, default=MessageStatus.QUEUED)
     skip_reason = models.CharField(_("why skipped"), max_length=12, choices=SkipReason.choices, blank=True)
@@ -110,7 +152,7 @@ class SmsMessage(models.Model):
     provider_code = models.CharField(_("provider's code"), max_length=64, blank=True)
     provider_detail = models.CharField(_("provider's words"), max_length=255, blank=True)
     provider_request_id = models.CharField(_("request id"), max_length=64, blank=True)
-    provider_message_id = models.CharField(_("provider's message id"), max_length=64, blank=True, db_index=True)
+    provider_message_id = models.CharField(_("provider's message id"), max_length=64, blank=True)
     segments = models.PositiveSmallIntegerField(_("segments"), null=True, blank=True)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
     claim = models.CharField(max_length=32, blank=True, editable=False)
@@ -145,6 +187,30 @@ class SmsMessage(models.Model):
         ordering = ("-pk",)
         constraints = [
             models.CheckConstraint(condition=models.Q(status__in=MessageStatus.values), name="message_status_known"),
+            # However many people retry a message at once, one retry comes of it.
+            models.UniqueConstraint(fields=["retry_of"], name="one_retry_per_message"),
+        ]
+        # Every index is written three times per message: at its creation, its claim and its outcome. Those of the log
+        # begin with what is filtered by and go on in the log's order, so that any page of a filtered log is one range.
+        indexes = [
+            # The log without a filter, and its dates.
+            models.Index(fields=["created_at", "id"], name="sms_log_created"),
+            # What failed, what is in doubt: few of many.
+            models.Index(fields=["status", "created_at", "id"], name="sms_log_status"),
+            models.Index(fields=["error_kind", "created_at", "id"], name="sms_log_error_kind"),
+            # Also what the purge walks along.
+            models.Index(fields=["purpose", "created_at", "id"], name="sms_log_purpose"),
+            # These two stand in for the foreign keys' own indexes.
+            models.Index(fields=["service", "created_at", "id"], name="sms_log_service"),
+            models.Index(fields=["template", "created_at", "id"], name="sms_log_template"),
+            # Looked up as a whole; a db_index would add a second index for prefixes on PostgreSQL.
+            models.Index(fields=["phone_number"], name="sms_message_number"),
+            models.Index(fields=["provider_message_id"], name="sms_message_provider_id"),
+        ]
+        permissions = [
+            ("reveal_smsmessage", _("Can reveal phone numbers and texts of SMS messages")),
+            ("retry_smsmessage", _("Can retry SMS messages")),
+            ("export_smsmessage", _("Can export SMS messages")),
         ]
 
     def __str__(self) -> str:
@@ -162,6 +228,7 @@ class SmsMessage(models.Model):
         self.params = {name: value for name, value in params.items() if name not in hidden}
         secret = {name: value for name, value in params.items() if name in hidden}
         self.sensitive_params = json.dumps(secret) if secret else ""
+        self.hidden_names = sorted(hidden)
         self._plain_params = dict(params)
 
     def wipe_sensitive_params(self) -> None:
@@ -180,6 +247,19 @@ class SmsMessage(models.Model):
         if not self.sensitive_params:
             return dict(self.params)
         return {**self.params, **json.loads(self.sensitive_params.reveal())}
+
+    @property
+    def wiped_names(self) -> tuple[str, ...]:
+        """The sensitive variables whose values are gone, so that this text cannot be sent a second time."""
+        if self.sensitive_params:
+            return ()
+        missing = [name for name in placeholder_names(self.text) if name not in self.params]
+        return tuple(dict.fromkeys([*missing, *self.hidden_names]))
+
+    def readable_text(self) -> str:
+        """The text for a person who may read it. Sensitive variables are never shown, wiped or not."""
+        shown = {name: self.params.get(name, MASK) for name in placeholder_names(self.text)}
+        return render(self.text, shown)
 
     def outgoing(self) -> OutgoingMessage:
         """What the provider gets."""
@@ -211,6 +291,8 @@ class SmsAttempt(models.Model):
         verbose_name = _("failed try")
         verbose_name_plural = _("failed tries")
         ordering = ("pk",)
+        # Only failed tries are written here, so the index costs the others nothing.
+        indexes = [models.Index(fields=["outcome", "message"], name="sms_attempt_outcome")]
 
     def __str__(self) -> str:
-        return f"{self.outcome} {self.provider_code}".strip()
+        return f"{self.get_outcome_display()} {self.provider_code}".strip()

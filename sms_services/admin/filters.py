@@ -1,0 +1,74 @@
+"""The log's filters, each a value that an index begins with."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from ..choices import Outcome
+from ..models import SmsAttempt, SmsService, SmsTemplate
+
+#: More links than this would push the other filters off the screen.
+_MOST_LINKS = 8
+
+
+class _RelationFilter(admin.SimpleListFilter):
+    """One row of another table; a list of links while there are few, else a field to choose from."""
+
+    field = ""
+    hidden: list[tuple[str, str]] = []
+
+    @property
+    def template(self) -> str:  # type: ignore[override]
+        if len(self.lookup_choices) > _MOST_LINKS:
+            return "admin/sms_services/smsmessage/select_filter.html"
+        return "admin/filter.html"
+
+    def queryset(self, request: HttpRequest, messages: Any) -> Any:
+        value = self.value()
+        if value is None:
+            return messages
+        return messages.filter(**{self.field: int(value)}) if value.isdecimal() else messages.none()
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        ours = (self.parameter_name, "before", "after", "end", "p", "e")
+        self.hidden = [(name, value) for name, value in changelist.params.items() if name not in ours]
+        values = [None, *(value for value, _label in self.lookup_choices)]
+        for value, choice in zip(values, super().choices(changelist), strict=True):
+            yield {**choice, "value": "" if value is None else value}
+
+
+class ServiceFilter(_RelationFilter):
+    title = _("service")
+    parameter_name = "service"
+    field = "service"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in SmsService.objects.non_polymorphic().values_list("pk", "name")]
+
+
+class TemplateFilter(_RelationFilter):
+    title = _("template")
+    parameter_name = "template"
+    field = "template"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in SmsTemplate.objects.values_list("pk", "name")]
+
+
+class FailedTryFilter(admin.SimpleListFilter):
+    """Messages with a try of this outcome, whatever became of them in the end."""
+
+    title = _("failed try")
+    parameter_name = "try"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(value, label) for value, label in Outcome.choices if value != Outcome.ACCEPTED]
+
+    def queryset(self, request: HttpRequest, messages: Any) -> Any:
+        if not self.value():
+            return messages
+        return messages.filter(Exists(SmsAttempt.objects.filter(message=OuterRef("pk"), outcome=self.value())))

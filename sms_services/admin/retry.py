@@ -1,0 +1,119 @@
+"""Sending once more what did not arrive, for one message or for many, with a question before any text comes twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST
+
+from ..api import retry_message
+from ..choices import MessageStatus
+from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, SmsError, VariablesWiped
+from ..models import SmsMessage
+from ..models.messages import SmsMessageQuerySet
+
+RETRY = "sms_services.retry_smsmessage"
+#: Messages of one action: each is a transaction of its own, in one request.
+MOST_AT_ONCE = 1_000
+
+#: What the question can be answered with.
+_ALL, _CERTAIN = "all", "certain"
+
+
+class Retries:
+    """For the log's admin: the action over the list, and the button of a message."""
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(require_POST(self.retry_view))  # type: ignore[attr-defined]
+        urls: list[Any] = super().get_urls()  # type: ignore[misc]
+        return [path("<int:pk>/retry/", view, name="sms_services_smsmessage_retry"), *urls]
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(RETRY)
+
+    @admin.action(description=gettext_lazy("Retry the selected messages"), permissions=["retry"])
+    def retry_selected(self, request: HttpRequest, chosen: SmsMessageQuerySet) -> HttpResponse | None:
+        rows = list(chosen.values_list("pk", "status")[: MOST_AT_ONCE + 1])
+        if len(rows) > MOST_AT_ONCE:
+            words = _("At most %(count)d messages can be retried at once.") % {"count": MOST_AT_ONCE}
+            messages.error(request, words)
+            return None
+        certain = [pk for pk, status in rows if status != MessageStatus.UNKNOWN]
+        in_doubt = [pk for pk, status in rows if status == MessageStatus.UNKNOWN]
+        answer = request.POST.get("in_doubt")
+        if in_doubt and answer not in (_ALL, _CERTAIN):
+            return self._question(request, certain, in_doubt, reverse("admin:sms_services_smsmessage_changelist"))
+        self._retry(request, certain + in_doubt if answer == _ALL else certain, even_if_in_doubt=answer == _ALL)
+        return None
+
+    def retry_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The button of one message."""
+        message = self.message_for(request, pk, RETRY)  # type: ignore[attr-defined]
+        page = reverse("admin:sms_services_smsmessage_change", args=[pk])
+        confirmed = request.POST.get("in_doubt") == _ALL
+        if message.status == MessageStatus.UNKNOWN and not confirmed and not message.retries.exists():
+            return self._question(request, [], [pk], page)
+        (retry,) = self._retry(request, [pk], even_if_in_doubt=confirmed) or (message,)
+        return HttpResponseRedirect(reverse("admin:sms_services_smsmessage_change", args=[retry.pk]))
+
+    def _question(
+        self, request: HttpRequest, certain: Sequence[int], in_doubt: Sequence[int], back: str
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            "title": _("Messages that may have been sent"),
+            "opts": SmsMessage._meta,
+            "certain": certain,
+            "in_doubt": SmsMessage.objects.filter(pk__in=in_doubt).newest_first().select_related("service"),
+            "in_doubt_count": len(in_doubt),
+            "pks": [*certain, *in_doubt],
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "is_action": "action" in request.POST,
+            "back": back,
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/sms_services/smsmessage/retry.html", context)
+
+    def _retry(self, request: HttpRequest, pks: Sequence[int], *, even_if_in_doubt: bool) -> list[SmsMessage]:
+        """Retry each; what cannot be is counted by its reason. Returns the new messages."""
+        retries: list[SmsMessage] = []
+        refused: Counter[str] = Counter()
+        for pk in pks:
+            try:
+                retry = retry_message(pk, even_if_in_doubt=even_if_in_doubt)
+            except SmsError as error:
+                refused[str(error) if len(pks) == 1 else _reason(error)] += 1
+                continue
+            except SmsMessage.DoesNotExist:
+                refused[_("The message was purged.")] += 1
+                continue
+            retries.append(retry)
+            self.log_change(request, retry.retry_of, _("Retried as message %d.") % retry.pk)  # type: ignore[attr-defined]
+        if retries:
+            words = ngettext(
+                "%(count)d message was queued once more.", "%(count)d messages were queued once more.", len(retries)
+            )
+            messages.success(request, words % {"count": len(retries)})
+        for reason, count in refused.items():
+            words = ngettext("%(count)d message was not retried.", "%(count)d messages were not retried.", count)
+            messages.warning(request, f"{words % {'count': count}} {reason}" if len(pks) > 1 else reason)
+        return retries
+
+
+def _reason(error: SmsError) -> str:
+    """Why, in words that hold for many messages."""
+    reasons = {
+        AlreadyRetried: _("Already retried."),
+        VariablesWiped: _("One-time codes and other sensitive variables are not kept."),
+        InDoubt: _("They may have been sent."),
+        NotRetryable: _("Only what failed, was not delivered or is in doubt can be retried."),
+        InactiveService: _("The service is deactivated."),
+    }
+    return reasons.get(type(error), str(error))

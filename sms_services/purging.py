@@ -1,0 +1,77 @@
+"""Deleting old messages, a few at a time, beside everything else that goes on.
+
+Each batch is found along an index and deleted by primary key in a transaction of its own, so it holds no lock for long
+and can be interrupted anywhere. A message that is not settled is never deleted, however old it is.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from django.db import IntegrityError, router, transaction
+from django.utils import timezone
+
+from .keyset import Position
+from .models import SandboxMessage, SmsMessage
+from .retention import SANDBOX, retention
+
+BATCH = 1_000
+#: A message that is retried at the very moment of its deletion makes a batch fail: the next try sees the retry.
+_TRIES = 3
+
+
+def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[str, int]]:
+    """Delete what is older than its retention; goes on only while it is iterated over.
+
+    Args:
+        batch_size: messages of one transaction.
+        dry_run: only count.
+
+    Yields:
+        after each batch what it was of, a purpose or ``sandbox``, and how many there were.
+
+    Raises:
+        ImproperlyConfigured: the setting is wrong; nothing was deleted.
+    """
+    now = timezone.now()
+    for name, age in retention().items():
+        if name == SANDBOX:
+            batches = _sandbox_batches(now - age, batch_size)
+        else:
+            batches = _message_batches(name, now - age, batch_size)
+        for model, pks in batches:
+            if not dry_run:
+                _delete(model, pks)
+            yield name, len(pks)
+
+
+Batch = tuple[type[SmsMessage] | type[SandboxMessage], Sequence[int]]
+
+
+def _message_batches(purpose: str, before: datetime, size: int) -> Iterator[Batch]:
+    """Settled messages from the oldest on. It never looks back, where the index is full of what was deleted."""
+    old = SmsMessage.objects.filter(purpose=purpose, created_at__lt=before).settled().oldest_first()
+    rows = list(old.values_list("created_at", "pk")[:size])
+    while rows:
+        yield SmsMessage, [pk for _created_at, pk in rows]
+        rows = list(old.newer_than(Position(*rows[-1])).values_list("created_at", "pk")[:size])
+
+
+def _sandbox_batches(before: datetime, size: int) -> Iterator[Batch]:
+    """Texts of the sandbox in the order in which they came, until they are young enough."""
+    texts = SandboxMessage.objects.order_by("pk")
+    rows = list(texts.values_list("pk", "received_at")[:size])
+    while old := [pk for pk, received_at in rows if received_at < before]:
+        yield SandboxMessage, old
+        rows = list(texts.filter(pk__gt=rows[-1][0]).values_list("pk", "received_at")[:size])
+
+
+def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            with transaction.atomic(using=router.db_for_write(model)):
+                model.objects.filter(pk__in=pks).only("pk").delete()
+        except IntegrityError:
+            if not left:
+                raise
+        else:
+            return

@@ -1,0 +1,150 @@
+"""The log as a CSV file: the list's filters, masked alike, streamed and recorded."""
+
+import csv
+import io
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import StreamingHttpResponse
+
+from sms_services.models import MessageExport
+from tests.log_messages import LIST, MASKED, NAME, NUMBER, a_message, assert_private, log_in, many_messages, template
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+
+EXPORT_URL = f"{LIST}export/"
+VIEW, REVEAL, EXPORT = "view_smsmessage", "reveal_smsmessage", "export_smsmessage"
+
+
+def text_of(response):
+    assert isinstance(response, StreamingHttpResponse), response.status_code
+    return b"".join(response.streaming_content).decode("utf-8-sig")
+
+
+def rows_of(response):
+    return list(csv.DictReader(io.StringIO(text_of(response))))
+
+
+def test_it_holds_what_the_list_shows(client):
+    log_in(client, VIEW, EXPORT)
+    a_message(status="sent", error_kind="")
+    failed = a_message(template=template(), segments=2, provider_message_id="SM1")
+    response = client.post(f"{EXPORT_URL}?status__exact=failed")
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in response["Content-Disposition"]
+    (row,) = rows_of(response)
+    assert row["id"] == str(failed.pk)
+    assert (row["status"], row["error_kind"], row["segments"], row["template"]) == ("failed", "recipient", "2", "hello")
+    assert row["phone_number"] == f"'{MASKED}"
+
+
+def test_it_is_masked_unless_asked_otherwise_by_those_who_may(client):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    a_message()
+    assert_private(text_of(client.post(EXPORT_URL)))
+    (row,) = rows_of(client.post(EXPORT_URL, {"revealed": "1"}))
+    assert (row["phone_number"], row["text"]) == (f"'{NUMBER}", f"Hello {NAME}")
+    assert row["variables"] == f"name={NAME}"
+
+
+def test_sensitive_variables_are_in_no_file(client):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    message = a_message(purpose="otp", text="Your code is ${code}.", params={}, status="queued")
+    message.set_params({"code": "904417"})
+    message.save()
+    assert "904417" not in text_of(client.post(EXPORT_URL, {"revealed": "1"}))
+
+
+def test_each_is_recorded_once_with_its_filters_and_how_much_it_was(client):
+    user = log_in(client, VIEW, EXPORT, REVEAL)
+    many_messages(30)
+    a_message()
+    text_of(client.post(f"{EXPORT_URL}?q={NUMBER.replace('+', '%2B')}&status__exact=failed", {"revealed": "1"}))
+    record = MessageExport.objects.get()
+    assert (record.user, record.username, record.revealed, record.rows) == (user, "clerk", True, 1)
+    assert record.filters == {"q": MASKED, "status__exact": "failed"}
+    assert record.exported_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_download_that_is_broken_off_says_how_far_it_got(client, monkeypatch):
+    monkeypatch.setattr("sms_services.admin.export.PAGE", 10)
+    log_in(client, VIEW, EXPORT)
+    many_messages(50)
+    response = client.post(EXPORT_URL)
+    stream = iter(response)
+    for _ in range(4):
+        next(stream)
+    del stream
+    response.close()
+    assert MessageExport.objects.get().rows in {10, 20}
+
+
+def test_every_message_is_in_it_once(client, monkeypatch):
+    monkeypatch.setattr("sms_services.admin.export.PAGE", 7)
+    log_in(client, VIEW, EXPORT)
+    messages = many_messages(50)
+    ids = [int(row["id"]) for row in rows_of(client.post(EXPORT_URL))]
+    assert ids == [message.pk for message in reversed(messages)]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_is_a_formula(client, start):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    words = f'{start}HYPERLINK("https://example.com")'
+    a_message(text=words, provider_detail=words, provider_message_id=words, params={})
+    for row in rows_of(client.post(EXPORT_URL, {"revealed": "1"})):
+        for name in ("text", "provider_detail", "provider_message_id"):
+            assert row[name].startswith("'"), name
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+
+
+@pytest.mark.parametrize(
+    ("permissions", "form", "status"),
+    [
+        ([], {}, 403),
+        ([VIEW], {}, 403),
+        ([EXPORT], {}, 403),
+        ([VIEW, REVEAL], {}, 403),
+        ([VIEW, EXPORT], {}, 200),
+        ([VIEW, EXPORT], {"revealed": "1"}, 403),
+        ([VIEW, EXPORT, REVEAL], {"revealed": "1"}, 200),
+    ],
+)
+def test_who_may(client, permissions, form, status):
+    log_in(client, *permissions)
+    a_message()
+    response = client.post(EXPORT_URL, form)
+    assert response.status_code == status
+    assert MessageExport.objects.count() == (status == 200)
+    if status == 403:
+        assert_private(response.content.decode())
+
+
+def test_the_buttons_are_there_for_those_who_may(client):
+    log_in(client, VIEW)
+    assert "Export" not in client.get(LIST).content.decode()
+    clerk = User.objects.get()
+    clerk.delete()
+    log_in(client, VIEW, EXPORT)
+    page = client.get(LIST, {"status__exact": "failed"}).content.decode()
+    assert f'action="{EXPORT_URL}?status__exact=failed"' in page
+    assert "Export with numbers" not in page
+
+
+def test_it_is_a_post(client):
+    log_in(client, VIEW, EXPORT)
+    assert client.get(EXPORT_URL).status_code == 405
+
+
+def test_a_search_that_is_not_allowed_exports_nothing(client):
+    log_in(client, VIEW, EXPORT)
+    a_message()
+    assert rows_of(client.post(f"{EXPORT_URL}?q=%2B12065550123")) == []
+
+
+def test_nothing_can_be_guessed_through_its_query_string(client):
+    log_in(client, VIEW, EXPORT)
+    assert client.post(f"{EXPORT_URL}?phone_number__startswith=%2B1").status_code == 400
+    assert client.post(f"{EXPORT_URL}?created=x").status_code == 302
+    assert not MessageExport.objects.exists()

@@ -1,0 +1,359 @@
+"""The log in admin: pages, filters, dates, search, and what it keeps to itself."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone, translation
+
+from sms_services.admin.dates import Period
+from sms_services.keyset import Position
+from sms_services.models import MessageExport, MessageReveal, SmsMessage, SmsTemplate
+from tests.log_messages import (
+    LIST,
+    MASKED,
+    NUMBER,
+    a_failed_try,
+    a_message,
+    a_service,
+    assert_private,
+    log_in,
+    many_messages,
+    page_of,
+    template,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+
+VIEW, REVEAL = "view_smsmessage", "reveal_smsmessage"
+SEARCH_DENIED = "Only those who may reveal messages can search for phone numbers."
+
+
+def shown(response):
+    """The primary keys on a page of the list."""
+    return [message.pk for message in response.context["cl"].result_list]
+
+
+def listed(client, **query):
+    response = client.get(LIST, query)
+    assert response.status_code == 200
+    return shown(response)
+
+
+class TestPages:
+    def test_paging_to_the_end_and_back_shows_each_message_once(self, admin_client):
+        expected = [message.pk for message in reversed(many_messages(250))]
+        seen, url = [], LIST
+        while url:
+            response = admin_client.get(url)
+            seen += shown(response)
+            older = response.context["cl"].pages.older
+            url = f"{LIST}{older}" if older else ""
+        assert seen == expected
+        newer = response.context["cl"].pages.newer
+        assert shown(admin_client.get(f"{LIST}{newer}")) == expected[100:200]
+
+    def test_the_oldest_page_is_one_click_away(self, admin_client):
+        messages = many_messages(250)
+        first = admin_client.get(LIST).context["cl"].pages
+        last = admin_client.get(f"{LIST}{first.oldest}")
+        assert shown(last)[-1] == messages[0].pk
+        assert not last.context["cl"].pages.older
+        assert last.context["cl"].pages.newest == "?"
+
+    def test_messages_of_one_moment_are_paged_through_too(self, admin_client):
+        messages = many_messages(220)
+        SmsMessage.objects.update(created_at=timezone.now())
+        seen, url = [], LIST
+        while url:
+            response = admin_client.get(url)
+            seen += shown(response)
+            url = f"{LIST}{response.context['cl'].pages.older}" if response.context["cl"].pages.older else ""
+        assert seen == [message.pk for message in reversed(messages)]
+
+    def test_a_page_keeps_its_filters_and_another_filter_begins_anew(self, admin_client):
+        many_messages(150)
+        many_messages(150, status="failed")
+        response = admin_client.get(LIST, {"status__exact": "failed"})
+        older = admin_client.get(f"{LIST}{response.context['cl'].pages.older}")
+        assert {message.status for message in older.context["cl"].result_list} == {"failed"}
+        (by_status, *_others) = older.context["cl"].filter_specs
+        for choice in by_status.choices(older.context["cl"]):
+            assert "before" not in choice["query_string"]
+
+    def test_the_count_stops(self, admin_client, monkeypatch):
+        monkeypatch.setattr("sms_services.admin.changelist.MOST_COUNTED", 120)
+        many_messages(121)
+        assert "More than 120 SMS messages" in admin_client.get(LIST).content.decode()
+        assert "121" not in re.search("<p class=.paginator.*?</p>", admin_client.get(LIST).content.decode(), re.S)[0]
+
+    def test_all_of_few_are_counted(self, admin_client):
+        many_messages(101)
+        assert "101 SMS messages" in admin_client.get(LIST).content.decode()
+
+    @pytest.mark.parametrize(
+        "query",
+        [{"before": "x"}, {"after": "1-"}, {"before": "9" * 30 + "-1"}, {"created": "2026-13"}, {"created": "x"}],
+    )
+    def test_a_wrong_position_or_date_leads_back_to_the_list(self, admin_client, query):
+        many_messages(2)
+        response = admin_client.get(LIST, query)
+        assert (response.status_code, response["Location"]) == (302, f"{LIST}?e=1")
+
+    def test_a_position_is_read_as_it_was_written(self):
+        position = Position(datetime(2026, 11, 22, 3, 4, 5, 678901, tzinfo=UTC), 7)
+        assert Position.parse(str(position)) == position
+
+    def test_an_empty_log_opens(self, admin_client):
+        assert "0 SMS messages" in admin_client.get(LIST).content.decode()
+
+
+class TestFilters:
+    def test_each_filter_finds_its_messages(self, admin_client):
+        other_service, other_template = a_service(key="other", name="Other"), template()
+        many_messages(3)
+        by = {
+            "status__exact": ("undelivered", a_message(status="undelivered", error_kind="").pk),
+            "error_kind__exact": ("quota", a_message(error_kind="quota").pk),
+            "purpose__exact": ("marketing", a_message(purpose="marketing").pk),
+            "service": (str(other_service.pk), a_message(service=other_service).pk),
+            "template": (str(other_template.pk), a_message(template=other_template).pk),
+            "try": ("uncertain", a_failed_try(a_message(), "uncertain").message_id),
+        }
+        for name, (value, pk) in by.items():
+            assert listed(admin_client, **{name: value}) == [pk], name
+
+    def test_many_templates_are_a_field_to_choose_from(self, admin_client):
+        for number in range(9):
+            template(key=f"t{number}", name=f"Template {number}")
+        last = SmsTemplate.objects.get(key="t8")
+        message = a_message(template=last)
+        a_message()
+        page = admin_client.get(LIST, {"status__exact": "failed"}).content.decode()
+        assert '<select name="template"' in page
+        assert '<input type="hidden" name="status__exact" value="failed">' in page
+        assert listed(admin_client, template=last.pk) == [message.pk]
+        assert len(listed(admin_client, template="")) in (0, 2)
+
+    @pytest.mark.parametrize(
+        "lookup",
+        [
+            "phone_number",
+            "phone_number__startswith",
+            "text__contains",
+            "params__name",
+            "provider_detail__icontains",
+            "retry_of__phone_number__startswith",
+            "attempts__provider_detail__contains",
+        ],
+    )
+    def test_nothing_can_be_guessed_through_the_query_string(self, client, lookup):
+        log_in(client, VIEW)
+        a_message()
+        assert client.get(LIST, {lookup: NUMBER}).status_code == 400
+
+    @pytest.mark.parametrize("path", ["smstemplate", "smsservice"])
+    def test_nothing_can_be_guessed_through_other_lists(self, client, path):
+        log_in(client, "view_smstemplate", "view_smsservice")
+        a_message(template=template())
+        response = client.get(f"/admin/sms_services/{path}/", {"messages__phone_number__startswith": "+1206"})
+        assert response.status_code == 400
+
+
+class TestDates:
+    def test_the_links_lead_from_years_to_a_day(self, admin_client):
+        now = timezone.now()
+        times = [datetime(2024, 2, 29, 12, tzinfo=UTC), datetime(2025, 3, 1, 12, tzinfo=UTC), now]
+        old, middle, new = (a_message(created_at=at) for at in times)
+        dates = admin_client.get(LIST).context["cl"].dates
+        assert [choice.label for choice in dates.choices] == [str(year) for year in range(2024, now.year + 1)]
+        assert listed(admin_client, created="2024") == [old.pk]
+        assert listed(admin_client, created="2024-02") == [old.pk]
+        assert listed(admin_client, created="2024-02-29") == [old.pk]
+        assert listed(admin_client, created="2024-02-28") == []
+        assert listed(admin_client, created="2025") == [middle.pk]
+        assert new.pk in listed(admin_client)
+        dates = admin_client.get(LIST, {"created": "2024-02"}).context["cl"].dates
+        assert ([choice.label for choice in dates.back], dates.here) == (["All dates", "2024"], "February")
+        assert [choice.label for choice in dates.choices] == ["February 29"]
+
+    def test_a_day_is_one_of_the_time_zone(self, admin_client):
+        message = a_message(created_at=datetime(2025, 5, 1, 23, tzinfo=UTC))
+        with timezone.override("Asia/Shanghai"):
+            assert listed(admin_client, created="2025-05-02") == [message.pk]
+            assert listed(admin_client, created="2025-05-01") == []
+
+    def test_a_date_and_filters_go_together(self, admin_client):
+        a_message(created_at=datetime(2025, 5, 1, tzinfo=UTC), status="sent")
+        failed = a_message(created_at=datetime(2025, 5, 1, tzinfo=UTC))
+        response = admin_client.get(LIST, {"created": "2025-05", "status__exact": "failed"})
+        assert shown(response) == [failed.pk]
+        changelist = response.context["cl"]
+        assert changelist.clear_all_filters_qs == "?"
+        assert "status__exact=failed" in changelist.dates.choices[0].query_string
+
+    @pytest.mark.parametrize("text", ["", "2026", "2026-01", "2026-12-31", "2024-02-29"])
+    def test_a_period_is_read_as_it_is_written(self, text):
+        assert str(Period.parse(text)) == text
+
+    def test_dates_are_written_in_the_admins_language(self, admin_client):
+        a_message(created_at=datetime(2025, 5, 1, 12, tzinfo=UTC))
+        with translation.override("zh-hans"):
+            assert Period(2025, 5).label == "五月"
+
+
+class TestSearch:
+    @pytest.mark.parametrize(
+        "query", [NUMBER, "+1 (206) 555-0123", "206.555.0123", "００１ 206 555 0123"[3:], " +1-206-555-0123 "]
+    )
+    def test_a_number_is_found_in_any_notation(self, admin_client, query):
+        message = a_message()
+        a_message(phone_number="+12065550124")
+        assert listed(admin_client, q=query) == [message.pk]
+
+    @pytest.mark.parametrize(
+        "message_id", ["SM" + "0a" * 16, "900619746936498440^0", "9f1c-11ee:2", "9006197469364984"]
+    )
+    def test_a_providers_id_is_found(self, client, message_id):
+        log_in(client, VIEW)
+        message = a_message(provider_message_id=message_id)
+        a_message()
+        assert listed(client, q=message_id) == [message.pk]
+        assert listed(client, q=message_id[:-1]) == []
+
+    @pytest.mark.parametrize("query", ["hello", "Alexandra 12", "+1206555", "2065", "%", "' OR 1=1 --", "+" * 300])
+    def test_anything_else_is_answered_without_looking(self, admin_client, query):
+        a_message(provider_message_id="hello")
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            response = admin_client.get(LIST, {"q": query})
+        assert shown(response) == []
+        assert response.context["cl"].search.problem
+        assert "errornote" in response.content.decode()
+        assert not [sql for sql in queries if "LIKE" in sql["sql"].upper()]
+
+    def test_searching_for_a_number_needs_the_permission_to_reveal(self, client):
+        log_in(client, VIEW)
+        a_message()
+        for query in (NUMBER, "+12065550199"):
+            response = client.get(LIST, {"q": query})
+            assert shown(response) == []
+            assert SEARCH_DENIED in response.content.decode()
+
+    def test_a_found_number_is_masked_all_the_same(self, client):
+        log_in(client, VIEW, REVEAL)
+        a_message()
+        page = client.get(LIST, {"q": "206 555 0123"}).content.decode()
+        assert MASKED in page
+        assert_private(page)
+
+
+class TestMasking:
+    @pytest.mark.parametrize("permissions", [[VIEW], [VIEW, REVEAL, "export_smsmessage", "retry_smsmessage"]])
+    def test_no_page_shows_a_number_or_a_text(self, client, permissions):
+        log_in(client, *permissions)
+        message = a_message(status="unknown", text=f"Hello {NUMBER} ${{name}}")
+        a_failed_try(message)
+        for url in (LIST, page_of(message), page_of(message, "history"), f"{LIST}?q={MASKED}"):
+            page = client.get(url).content.decode()
+            assert_private(page)
+            assert "Hello" not in page
+
+    def test_variables_are_named_and_said_to_be_hidden_or_wiped(self, admin_client):
+        message = a_message(text="${code} for ${name}", hidden_names=["code"])
+        page = admin_client.get(page_of(message)).content.decode()
+        assert "<code>code</code> wiped" in page
+        assert "<code>name</code> hidden" in page
+
+    def test_the_list_does_not_read_what_it_does_not_show(self, admin_client):
+        a_message()
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(LIST)
+        (rows,) = [
+            sql["sql"] for sql in queries if "sms_services_smsmessage" in sql["sql"] and "error_kind" in sql["sql"]
+        ]
+        assert "sensitive_params" not in rows
+
+    def test_without_any_permission_nothing_is_shown(self, client):
+        message = a_message()
+        log_in(client)
+        for url in (LIST, page_of(message), page_of(message, "history")):
+            assert client.get(url).status_code == 403
+
+    @pytest.mark.parametrize("url", [LIST, f"{LIST}export/"])
+    def test_an_error_shows_no_number(self, client, settings, monkeypatch, url):
+        settings.DEBUG = True
+        client.raise_request_exception = False
+        log_in(client, VIEW, REVEAL, "export_smsmessage")
+        monkeypatch.setattr("sms_services.admin.changelist.days_with_messages", lambda: 1 / 0)
+        a_message()
+        method = client.post if "export" in url else client.get
+        response = method(url)
+        assert response.status_code == 500
+        assert_private(response.content.decode())
+
+
+class TestQueries:
+    def queries_of(self, client, url):
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url).status_code == 200
+        return len(queries)
+
+    def fill(self, admin_user, count):
+        for number in range(count):
+            greeting = template(key=f"t{SmsTemplate.objects.count()}")
+            message = a_message(template=greeting, service=a_service(key=f"s{number}", name=f"Service {number}"))
+            a_failed_try(message)
+            MessageReveal.objects.create(user=admin_user, username="admin", message=message)
+            MessageExport.objects.create(user=admin_user, username="admin", filters={"status": "sent"}, rows=1)
+
+    @pytest.mark.parametrize(
+        "model",
+        [model for model in admin.site._registry if model._meta.app_label == "sms_services"],
+        ids=lambda model: model._meta.model_name,
+    )
+    def test_every_list_takes_the_same_number_of_queries_however_long(self, admin_client, admin_user, model):
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        self.fill(admin_user, 3)
+        admin_client.get(url)  # Django keeps content types in memory
+        few = self.queries_of(admin_client, url)
+        self.fill(admin_user, 30)
+        assert self.queries_of(admin_client, url) == few
+        assert few <= 8
+
+    def test_every_page_of_a_long_log_takes_the_same_number(self, admin_client):
+        many_messages(350)
+        url, counts = LIST, set()
+        while url:
+            with CaptureQueriesContext(connection) as queries:
+                response = admin_client.get(url)
+            counts.add(len(queries))
+            older = response.context["cl"].pages.older
+            url = f"{LIST}{older}" if older else ""
+        assert counts == {7}
+
+    def test_a_message_takes_the_same_number_however_many_tries(self, admin_client):
+        message = a_message()
+        a_failed_try(message)
+        admin_client.get(page_of(message))  # Django keeps content types in memory
+        few = self.queries_of(admin_client, page_of(message))
+        for _ in range(10):
+            a_failed_try(message)
+        assert self.queries_of(admin_client, page_of(message)) == few
+
+
+def test_the_log_opens_in_popups_and_is_not_sortable(admin_client):
+    newest = many_messages(3)[-1]
+    assert listed(admin_client, o="1", _popup="1")[0] == newest.pk
+
+
+def test_a_message_shows_its_retries_both_ways(admin_client):
+    old = a_message()
+    new = a_message(retry_of=old, created_at=timezone.now() + timedelta(seconds=1))
+    assert f">{new.pk}</a>" in admin_client.get(page_of(old)).content.decode()
+    assert f">{old.pk}</a>" in admin_client.get(page_of(new)).content.decode()

@@ -1,0 +1,163 @@
+"""The purge: old messages go by their purpose's retention, and nothing that is still under way."""
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from sms_services import tasks
+from sms_services.models import MessageReveal, SandboxMessage, SmsAttempt, SmsMessage
+from sms_services.purging import purge
+from tests.log_messages import a_failed_try, a_message, a_service, many_messages
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+
+
+@pytest.fixture(autouse=True)
+def _retention(sms_settings):
+    sms_settings(RETENTION_DAYS={"otp": 1, "notification": 10, "marketing": None, "sandbox": 2})
+
+
+def old(days, **changes):
+    return a_message(created_at=timezone.now() - timedelta(days=days), **changes)
+
+
+def purged(**options):
+    out = io.StringIO()
+    call_command("purge_sms_messages", stdout=out, **options)
+    return out.getvalue()
+
+
+def left():
+    return set(SmsMessage.objects.values_list("pk", flat=True))
+
+
+def test_each_purpose_has_its_days(db):
+    kept = {
+        old(9).pk,
+        old(0, purpose="otp").pk,
+        old(1000, purpose="marketing").pk,  # None
+        old(1000, purpose="approval").pk,  # not named
+    }
+    old(11)
+    old(2, purpose="otp")
+    text = purged()
+    assert left() == kept
+    assert "notification: 1 deleted" in text
+    assert "otp: 1 deleted" in text
+    assert "2 messages deleted." in text
+
+
+@pytest.mark.parametrize("status", ["sent", "delivered", "undelivered", "failed", "skipped", "unknown"])
+def test_what_is_settled_goes(status):
+    old(11, status=status)
+    purged()
+    assert left() == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "changes"), [("queued", {}), ("sending", {}), ("unknown", {"sweep_at": timezone.now()})]
+)
+def test_what_is_under_way_stays_however_old(status, changes):
+    message = old(1000, status=status, **changes)
+    old(1000)
+    purged()
+    assert left() == {message.pk}
+
+
+def test_what_belongs_to_a_message_goes_with_it_and_its_retry_stays():
+    first = old(11)
+    a_failed_try(first)
+    MessageReveal.objects.create(username="clerk", message=first)
+    retry = a_message(retry_of=first)
+    purged()
+    retry.refresh_from_db()
+    assert (left(), retry.retry_of) == ({retry.pk}, None)
+    assert not SmsAttempt.objects.exists()
+    assert MessageReveal.objects.get().message_id == first.pk
+
+
+def test_a_dry_run_counts_and_deletes_nothing():
+    old(11)
+    old(11)
+    text = purged(dry_run=True)
+    assert "notification: 2 would be deleted" in text
+    assert SmsMessage.objects.count() == 2
+
+
+def test_batches_are_complete(django_assert_max_num_queries):
+    many_messages(25)
+    SmsMessage.objects.update(created_at=timezone.now() - timedelta(days=20))  # all of one moment
+    assert [count for _name, count in purge(batch_size=10)] == [10, 10, 5]
+    assert left() == set()
+
+
+def test_it_can_be_interrupted_and_gone_on_with(monkeypatch):
+    many_messages(25)
+    SmsMessage.objects.update(created_at=timezone.now() - timedelta(days=20))
+
+    def interrupted(**options):
+        yield next(purge(batch_size=10))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sms_services.management.commands.purge_sms_messages.purge", interrupted)
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="go on"):
+        call_command("purge_sms_messages", stdout=out)
+    assert "10 messages deleted." in out.getvalue()
+    monkeypatch.undo()
+    for _ in purge(batch_size=10):
+        pass
+    assert left() == set()
+
+
+def test_the_sandboxs_texts_go_too():
+    service = a_service()
+    for number, days in enumerate((5, 3, 1)):
+        SandboxMessage.objects.create(
+            service=service,
+            phone_number="+12065550123",
+            text="Hello",
+            message_id=f"SB{number}",
+            received_at=timezone.now() - timedelta(days=days),
+        )
+    assert "sandbox: 2 deleted" in purged()
+    assert SandboxMessage.objects.get().message_id == "SB2"
+
+
+def test_the_task_does_the_same():
+    old(11)
+    tasks.purge()
+    assert left() == set()
+
+
+def test_two_at_once_do_no_harm():
+    many_messages(25)
+    SmsMessage.objects.update(created_at=timezone.now() - timedelta(days=20))
+    one, other = purge(batch_size=10), purge(batch_size=10)
+    for _ in zip(one, other, strict=False):
+        pass
+    for _ in one:
+        pass
+    assert left() == set()
+
+
+@pytest.mark.parametrize("days", [{"otps": 3}, {"otp": 0}, {"otp": -1}, {"otp": "30"}, {"otp": True}])
+def test_a_wrong_setting_deletes_nothing_and_is_found_by_the_checks(sms_settings, days):
+    old(1000)
+    sms_settings(RETENTION_DAYS=days)
+    with pytest.raises(CommandError, match="RETENTION_DAYS"):
+        purged()
+    assert SmsMessage.objects.count() == 1
+    assert "sms_services.E004" in {problem.id for problem in run_checks()}
+
+
+def test_the_defaults_keep_codes_for_a_month(settings):
+    settings.SMS_SERVICES = {k: v for k, v in settings.SMS_SERVICES.items() if k != "RETENTION_DAYS"}
+    young, aged = old(29, purpose="otp"), old(31, purpose="otp")
+    purged()
+    assert left() == {young.pk}
+    assert aged.pk not in left()

@@ -1,0 +1,247 @@
+"""Retrying: a new message that points at the old one, once, and never a second text without a question."""
+
+import threading
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection, transaction
+
+from sms_services.api import retry_message
+from sms_services.exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, VariablesWiped
+from sms_services.models import SandboxMessage, SmsMessage
+from tests.log_messages import LIST, MASKED, NUMBER, a_message, a_service, assert_private, log_in, page_of, template
+
+pytest_plugins = ["tests.services_under_test"]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+
+VIEW, RETRY = "view_smsmessage", "retry_smsmessage"
+
+
+class TestFunction:
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.mark.parametrize("status", ["failed", "undelivered"])
+    def test_what_did_not_arrive_is_queued_as_a_new_message(self, broker, status):
+        old = a_message(status=status, template=template(), template_code="SMS_1")
+        new = retry_message(old)
+        assert new.pk != old.pk
+        assert (new.status, new.retry_of) == ("queued", old)
+        for name in ("service", "template", "purpose", "phone_number", "text", "params", "template_code"):
+            assert getattr(new, name) == getattr(old, name), name
+        assert list(old.retries.all()) == [new]
+        assert [task.args for task in broker.take("sms")] == [[[new.pk]]]
+        old.refresh_from_db()
+        assert old.status == status
+
+    def test_it_leaves_on_the_ordinary_path(self, broker):
+        new = retry_message(a_message().pk)
+        broker.work()
+        new.refresh_from_db()
+        assert new.status in {"sent", "failed"}
+        assert (new.tries, SandboxMessage.objects.count()) == (1, int(new.status == "sent"))
+
+    def test_it_says_what_the_old_one_said(self, broker):
+        greeting = template()
+        old = a_message(template=greeting)
+        greeting.text = "Changed"
+        greeting.save()
+        assert retry_message(old).text == "Hello ${name}"
+
+    def test_the_bell_rings_after_the_commit(self, broker):
+        old = a_message()
+        with transaction.atomic():
+            retry_message(old)
+            assert broker.take("sms") == []
+        assert len(broker.take("sms")) == 1
+
+    def test_a_broker_that_is_down_leaves_it_to_the_sweep(self, broker):
+        old = a_message()
+        with broker.down():
+            new = retry_message(old)
+        new.refresh_from_db()
+        assert (new.status, new.sweep_at is not None) == ("queued", True)
+
+    @pytest.mark.parametrize("status", ["queued", "sending", "sent", "delivered", "skipped"])
+    def test_nothing_else_is(self, status):
+        with pytest.raises(NotRetryable):
+            retry_message(a_message(status=status), even_if_in_doubt=True)
+        assert SmsMessage.objects.count() == 1
+
+    def test_what_is_in_doubt_needs_a_word_more(self, broker):
+        old = a_message(status="unknown")
+        with pytest.raises(InDoubt):
+            retry_message(old)
+        assert retry_message(old, even_if_in_doubt=True).retry_of == old
+
+    def test_a_message_has_one_retry_and_that_may_have_another(self, broker):
+        old = a_message()
+        new = retry_message(old)
+        with pytest.raises(AlreadyRetried) as raised:
+            retry_message(old)
+        assert raised.value.retry_id == new.pk
+        SmsMessage.objects.filter(pk=new.pk).update(status="failed")
+        assert retry_message(new).retry_of == new
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"purpose": "otp", "text": "Your code is ${code}.", "params": {}},
+            {"text": "${name}: ${token}", "hidden_names": ["token"]},
+            {"text": "", "template_code": "SMS_1", "hidden_names": ["token"]},
+        ],
+        ids=["code", "token", "token of a bare code"],
+    )
+    def test_what_was_wiped_cannot_be_sent_again(self, changes):
+        with pytest.raises(VariablesWiped):
+            retry_message(a_message(**changes))
+        assert SmsMessage.objects.count() == 1
+
+    def test_a_deactivated_service_sends_nothing(self):
+        with pytest.raises(InactiveService):
+            retry_message(a_message(service=a_service(key="off", name="Off", is_active=False)))
+        assert SmsMessage.objects.count() == 1
+
+    def test_no_error_tells_the_number(self):
+        for status in ("failed", "unknown", "sent"):
+            with pytest.raises(NotRetryable) as raised:
+                retry_message(a_message(status=status, purpose="otp", params={}))
+            assert_private(str(raised.value))
+
+    def test_a_message_that_moves_on_meanwhile_is_left_alone(self, broker, monkeypatch):
+        old = a_message(status="unknown")
+
+        def settle_meanwhile(*args):
+            SmsMessage.objects.filter(pk=old.pk).update(status="sent")
+
+        monkeypatch.setattr("sms_services.api._check_for_provider", settle_meanwhile)
+        with pytest.raises(NotRetryable):
+            retry_message(old, even_if_in_doubt=True)
+        assert SmsMessage.objects.count() == 1
+
+    def test_many_at_once_make_one_retry(self, broker):
+        old = a_message()
+        barrier = threading.Barrier(6)
+        made, refused = [], []
+
+        def retry():
+            barrier.wait()
+            try:
+                made.append(retry_message(old).pk)
+            except AlreadyRetried as error:
+                refused.append(error.retry_id)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=retry) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+        assert refused == made * 5
+        assert SmsMessage.objects.filter(retry_of=old).count() == 1
+
+
+def press(client, message, **answer):
+    return client.post(page_of(message, "retry"), answer)
+
+
+def choose(client, messages, **answer):
+    form = {"action": "retry_selected", "_selected_action": [message.pk for message in messages], **answer}
+    return client.post(LIST, {"index": 0, **form} if not answer else form, follow=True)
+
+
+class TestButton:
+    def test_one_press_and_the_new_message_is_open(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        old = a_message()
+        assert ">Retry</button>" in client.get(page_of(old)).content.decode()
+        response = press(client, old)
+        new = SmsMessage.objects.get(retry_of=old)
+        assert response["Location"] == page_of(new)
+        assert ">Retry</button>" not in client.get(page_of(new)).content.decode()
+
+    def test_what_is_in_doubt_is_asked_about(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        old = a_message(status="unknown")
+        page = press(client, old).content.decode()
+        assert "Nobody knows whether this message was sent" in page
+        assert_private(page)
+        assert SmsMessage.objects.count() == 1
+        press(client, old, in_doubt="all")
+        assert SmsMessage.objects.get(retry_of=old).status == "queued"
+
+    def test_why_not_is_said(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        old = a_message()
+        new = retry_message(old)
+        response = client.post(page_of(old, "retry"), follow=True)
+        assert f"already retried, as message {new.pk}" in response.content.decode()
+
+    def test_it_is_a_post(self, client):
+        log_in(client, VIEW, RETRY)
+        assert client.get(page_of(a_message(), "retry")).status_code == 405
+
+    @pytest.mark.parametrize("permissions", [[], [VIEW], [RETRY], [VIEW, "reveal_smsmessage", "change_smsmessage"]])
+    def test_it_needs_its_permission(self, client, permissions):
+        log_in(client, *permissions)
+        old = a_message()
+        assert press(client, old).status_code == 403
+        assert SmsMessage.objects.count() == 1
+        if VIEW in permissions:
+            assert ">Retry</button>" not in client.get(page_of(old)).content.decode()
+            assert "retry_selected" not in client.get(LIST).content.decode()
+
+
+class TestAction:
+    def test_all_that_can_be_are_retried_and_the_others_counted(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        failed = [a_message(), a_message(status="undelivered")]
+        retried = a_message()
+        retry_message(retried)
+        others = [retried, a_message(status="sent"), a_message(purpose="otp", params={})]
+        page = choose(client, failed + others).content.decode()
+        assert {message.retry_of for message in SmsMessage.objects.exclude(retry_of=None)} == {*failed, retried}
+        assert "2 messages were queued once more." in page
+        assert "Already retried." in page
+        assert "Only what failed" in page
+        assert "One-time codes" in page
+        assert_private(page)
+
+    def test_those_in_doubt_are_asked_about(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        failed, doubtful = a_message(), a_message(status="unknown")
+        page = choose(client, [failed, doubtful]).content.decode()
+        assert "Nobody knows whether this message was sent" in page
+        assert SmsMessage.objects.count() == 2
+        choose(client, [failed, doubtful], in_doubt="certain")
+        assert [message.retry_of for message in SmsMessage.objects.exclude(retry_of=None)] == [failed]
+
+    def test_the_answer_may_be_all_of_them(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        failed, doubtful = a_message(), a_message(status="unknown")
+        choose(client, [failed, doubtful], in_doubt="all")
+        assert SmsMessage.objects.filter(retry_of__in=[failed, doubtful]).count() == 2
+
+    def test_it_needs_its_permission(self, client):
+        log_in(client, VIEW)
+        choose(client, [a_message()])
+        assert SmsMessage.objects.count() == 1
+
+    def test_there_is_a_limit(self, client, monkeypatch):
+        monkeypatch.setattr("sms_services.admin.retry.MOST_AT_ONCE", 2)
+        log_in(client, VIEW, RETRY)
+        page = choose(client, [a_message() for _ in range(3)]).content.decode()
+        assert "At most 2 messages" in page
+        assert SmsMessage.objects.count() == 3
+
+    def test_the_history_names_who_and_no_number(self, client, broker):
+        user = log_in(client, VIEW, RETRY)
+        old = a_message()
+        choose(client, [old])
+        entry = LogEntry.objects.get()
+        assert (entry.user, entry.object_id) == (user, str(old.pk))
+        assert MASKED in entry.object_repr
+        assert NUMBER not in f"{entry.object_repr} {entry.change_message}"
+        assert "Retried as message" in client.get(page_of(old, "history")).content.decode()
