@@ -155,6 +155,10 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         "polling_interval": 0.1,
     }
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+elif CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5.0, "socket_connect_timeout": 3.0}
+elif CELERY_BROKER_URL.startswith("amqp"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}  # a dead connection takes everything silently
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ALWAYS_EAGER = env.bool("CELERY_TASK_ALWAYS_EAGER", default=False)
@@ -171,7 +175,9 @@ CELERY_BEAT_SCHEDULE = {
     "sms-sweep": {
         "task": "sms_services.sweep",
         "schedule": SMS_SWEEP_SECONDS,
-        "options": {"expires": SMS_SWEEP_SECONDS},  # a queue that nobody empties does not fill up with them
+        # In a queue that is always short, lest it wait behind what it looks after. Where nobody empties the queue, it
+        # does not fill up with sweeps.
+        "options": {"expires": SMS_SWEEP_SECONDS, "queue": "sms-codes"},
     },
     "sms-purge": {"task": "sms_services.purge", "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600}},
 }

@@ -38,6 +38,14 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_time_zones(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Times are compared with those of providers, so they need their zone."""
+    if django_settings.USE_TZ:
+        return []
+    return [checks.Error("SMS services need USE_TZ = True.", hint="It is Django's default.", id="sms_services.E005")]
+
+
+@register(TAG)
 def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """One-time codes have a queue of their own, and the sweep is scheduled."""
     try:

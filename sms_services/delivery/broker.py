@@ -7,6 +7,7 @@ stuck, further calls fail at once.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -23,14 +24,30 @@ class BrokerUnavailable(Exception):
 class _Publisher:
     """A daemon thread, started at the first use: a stuck one never keeps a process from ending."""
 
-    def __init__(self) -> None:
+    def __init__(self, give_up_after: float = 5.0) -> None:
+        self.give_up_after = give_up_after
         self._calls: SimpleQueue[tuple[Callable[[], object], Future[None]]] = SimpleQueue()
         self._stuck: Future[None] | None = None
+        self._stuck_since = 0.0
+        self._abandoned = False
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    def successor(self) -> "_Publisher":
+        """Itself; or, when its thread has been stuck for too long, a new one, which connects anew.
+
+        Each is more patient than the last: a broker that hangs for hours must not collect threads.
+        """
+        if not self._is_stuck() or time.monotonic() < self._stuck_since + self.give_up_after:
+            return self
+        self._abandoned = True
+        return _Publisher(min(2 * self.give_up_after, 300.0))
+
+    def _is_stuck(self) -> bool:
+        return self._stuck is not None and not self._stuck.done()
+
     def publish(self, call: Callable[[], object]) -> None:
-        if self._stuck is not None and not self._stuck.done():
+        if self._is_stuck():
             raise BrokerUnavailable("An earlier task still waits for the broker.")
         self._ensure_thread()
         done: Future[None] = Future()
@@ -39,7 +56,7 @@ class _Publisher:
             done.result(timeout=PATIENCE)
         except TimeoutError:
             if not done.done():
-                self._stuck = done
+                self._stuck, self._stuck_since = done, time.monotonic()
             raise BrokerUnavailable("The broker did not answer in time.") from None
 
     def _ensure_thread(self) -> None:
@@ -49,7 +66,7 @@ class _Publisher:
                 self._thread.start()
 
     def _run(self) -> None:
-        while True:
+        while not self._abandoned:
             call, done = self._calls.get()
             try:
                 call()
@@ -70,7 +87,9 @@ def publish(call: Callable[[], object]) -> None:
         BrokerUnavailable: it took too long.
         Exception: whatever the call raises.
     """
+    global _publisher
     if not _silent:
+        _publisher = _publisher.successor()
         _publisher.publish(call)
 
 

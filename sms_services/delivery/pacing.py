@@ -27,6 +27,8 @@ from .rows import database, messages
 
 #: A batch takes at most this part of a second's messages, so that they leave evenly.
 BATCH_SHARE = 0.05
+#: Seconds for which an unused place can still be taken.
+LATENESS = 0.05
 #: ``next_at`` is never this many seconds ahead, unless a host with a wrong clock has moved it.
 IMPOSSIBLE = 10.0
 
@@ -70,7 +72,8 @@ class Pace:
         now = time.time()
         head_start = get_settings().OTP_SHARE if codes else 0.0
         free = self._row().filter(next_at__lte=now + head_start)
-        if free.update(next_at=_moved("next_at", now, self.seconds(count, codes=codes))):
+        # A place that somebody comes late for is not lost: timers are late by some milliseconds, always.
+        if free.update(next_at=_moved("next_at", now - LATENESS, self.seconds(count, codes=codes))):
             return 0.0
         next_at = self._row().values_list("next_at", flat=True).first()
         if next_at is None or next_at > now + IMPOSSIBLE:

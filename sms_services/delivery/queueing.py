@@ -24,6 +24,9 @@ Item = TypeVar("Item")
 #: Once more, at once: a connection that the broker has closed meanwhile is only noticed when it is used.
 _RETRY_POLICY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
 
+#: Seconds for RabbitMQ to confirm, where the host asks it to (``confirm_publish``).
+_CONFIRM_TIMEOUT = 2.0
+
 #: Messages of one task.
 TASK_SIZE = 500
 #: Who has to wait longer than this waits in the database, for the sweep, instead of in a worker's memory.
@@ -74,7 +77,12 @@ def start(task: Task, message_ids: list[int], queue: str | None, after: float = 
 
     def call() -> object:
         return task.apply_async(
-            args=[message_ids], countdown=after or None, queue=queue, ignore_result=True, retry_policy=_RETRY_POLICY
+            args=[message_ids],
+            countdown=after or None,
+            queue=queue,
+            ignore_result=True,
+            retry_policy=_RETRY_POLICY,
+            confirm_timeout=_CONFIRM_TIMEOUT,
         )
 
     try:
