@@ -65,7 +65,7 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, str) or not isinstance(value, Sequence):
                 self._refuse(name, "must be a list")
-        for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT", "SENDING_TIMEOUT", "REQUEUE_AFTER", "THREADS", "MAX_TRIES"):
+        for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT", "THREADS", "MAX_TRIES"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or value <= 0:
                 self._refuse(name, "must be a number above 0")

@@ -4,13 +4,16 @@
 """
 
 from config.settings import *  # noqa: F403
-from config.settings import CELERY_TASK_DEFAULT_QUEUE, LOGGING, SMS_SERVICES, env
+from config.settings import CELERY_BEAT_SCHEDULE, CELERY_TASK_DEFAULT_QUEUE, LOGGING, SMS_SERVICES, env
 
 _PREFIX = env.str("TEST_PREFIX", default="")
 
 CELERY_TASK_DEFAULT_QUEUE = f"{_PREFIX}{CELERY_TASK_DEFAULT_QUEUE}"
 CELERY_IMPORTS = env.list("TEST_IMPORTS", default=[])
 SMS_SERVICES = {**SMS_SERVICES, "OTP_QUEUE": f"{_PREFIX}{SMS_SERVICES['OTP_QUEUE']}"}
+_SWEEP = CELERY_BEAT_SCHEDULE["sms-sweep"]
+_SWEEP_OPTIONS = {**_SWEEP["options"], "queue": SMS_SERVICES["OTP_QUEUE"]}
+CELERY_BEAT_SCHEDULE = {**CELERY_BEAT_SCHEDULE, "sms-sweep": {**_SWEEP, "options": _SWEEP_OPTIONS}}
 LOGGING = {
     **LOGGING,
     "loggers": {**LOGGING["loggers"], "celery": {"level": "INFO"}, "celery.beat": {"level": "WARNING"}},

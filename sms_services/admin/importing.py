@@ -25,7 +25,8 @@ def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService
         try:
             imported = apply(service, request.POST.get("digest", ""), set(request.POST.getlist("code")))
         except OutdatedComparison as outdated:
-            notice = f"{outdated} {_('See what is different now, and confirm again.')}"
+            again = _("See what is different now, and confirm again.")
+            notice = f"{outdated} {again}"
         except SmsError as error:
             return _render(site, request, service, {"error": str(error), "nothing_written": True})
         else:

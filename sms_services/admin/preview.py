@@ -57,14 +57,15 @@ class Preview:
 def _counted(text: str) -> list[Counted]:
     """One row per way of counting: services that count alike share a row."""
     rows: dict[SegmentCount, list[str]] = {}
+    mainland, elsewhere = _("mainland China"), _("elsewhere")
     for service in SmsService.objects.filter(is_active=True)[:_MOST_SERVICES]:
         provider = service.build_provider()
         here, there = (provider.count_segments(text, number) for number in (_MAINLAND, _ELSEWHERE))
         if here == there:
             rows.setdefault(here, []).append(str(service))
         else:
-            rows.setdefault(here, []).append(f"{service} ({_('mainland China')})")
-            rows.setdefault(there, []).append(f"{service} ({_('elsewhere')})")
+            rows.setdefault(here, []).append(f"{service} ({mainland})")
+            rows.setdefault(there, []).append(f"{service} ({elsewhere})")
     if not rows:
         rows[count_segments(text)] = [str(_("Any service"))]
     return [

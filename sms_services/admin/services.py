@@ -122,9 +122,10 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         except SmsError as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(self._change_url(service))
-        details = " ".join(f"{label}: {value}." for label, value in answer.details)
+        details = " ".join(f"{label}: {value.removesuffix('.')}." for label, value in answer.details)
         if answer.ok:
-            messages.success(request, f"{_('The credentials work.')} {details}".strip())
+            accepted = _("The credentials work.")
+            messages.success(request, f"{accepted} {details}".strip())
         else:
             words = " ".join(str(part) for part in (answer.detail, answer.advice) if part)
             code = f" ({answer.code})" if answer.code else ""

@@ -1,0 +1,1 @@
+"""Benchmarks: this project beside the vendors' bare SDKs and the naive design, in one run. See docs/benchmarks.md."""
