@@ -38,7 +38,7 @@ def _run(quick: bool) -> str:
         starts = startup.measure(wanted, 5 if quick else 40)
         say("simulators, databases and processes")
         with environment() as env:
-            machine = f"{cores()} cores, {' and '.join(env.ours)}"
+            machine = f"{cores()} cores, {' and '.join(env.databases)}"
             say("one at a time")
             single = messages.measure_single(env, wanted, 10 if quick else 60)
             say("queued")

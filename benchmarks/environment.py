@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,6 +22,7 @@ from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, TwilioSimul
 from tests.workers import Console, Project, add_service, add_template
 
 from .designs import TEMPLATE, TEXT
+from .figures import Figures
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVIDERS = {
@@ -31,14 +33,14 @@ PROVIDERS = {
 LATENCIES = (0.0, 0.05)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A provider's simulator with its latency."""
 
     provider: str
     latency: float
     url: str
-    credentials: Mapping[str, str]
+    credentials: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -57,12 +59,32 @@ class Target:
 
 @dataclass(frozen=True)
 class Environment:
-    """``bare`` is the process of the bare SDKs; ``ours`` and ``naive`` are by the database's name."""
+    """``bare`` is the process of the bare SDKs; ``naive`` and ``ours`` have one per database.
+
+    Ours has one per latency, too: a service has one endpoint per process, and one that changes is a new client.
+    """
 
     targets: Sequence[Target]
     bare: Console
-    ours: Mapping[str, Console]
     naive: Mapping[str, Console]
+    ours: Mapping[tuple[str, float], Console]
+    _opened: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def databases(self) -> list[str]:
+        return list(self.naive)
+
+    def measure(self, target: Target, console: Console, function: Callable[..., Figures], *args: object) -> Figures:
+        """One repetition in a process, which talks to this simulator only."""
+        target.clear()
+        before = target.connections
+        figures = console.call(function, *args)
+        self._opened[target.url, id(console)] += target.connections - before
+        return figures
+
+    def connections(self, target: Target, console: Console) -> int:
+        """TCP connections that a process has opened to a simulator so far."""
+        return self._opened[target.url, id(console)]
 
     def targets_at(self, latency: float) -> list[Target]:
         return [target for target in self.targets if target.latency == latency]
@@ -81,15 +103,15 @@ def environment() -> Iterator[Environment]:
             name: ends.enter_context(Project(_subfolder(folder, name), database=url, broker="memory://"))
             for name, url in urls.items()
         }
-        ours = {name: project.console() for name, project in projects.items()}
+        ours = {(name, latency): projects[name].console() for name in projects for latency in LATENCIES}
         naive = {name: project.console() for name, project in projects.items()}
         bare = projects["SQLite"].console()
-        for console in ours.values():
+        for console in naive.values():
             for target in targets:
                 if target.latency == LATENCIES[0]:
                     console.call(add_service, target.provider, target.credentials)
             console.call(add_template, TEMPLATE, text=TEXT)
-        yield Environment(targets, bare, ours, naive)
+        yield Environment(targets, bare, naive, ours)
 
 
 def _subfolder(folder: Path, name: str) -> Path:

@@ -1,9 +1,10 @@
 """The two comparisons that send messages: one at a time, and queued."""
 
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from tests.workers import Console
 
 from .designs import bare_batches, bare_loop, bare_threads, naive, queued, send_loop
 from .environment import LATENCIES, Environment, Target
@@ -29,17 +30,13 @@ class Single:
 
 @dataclass
 class Queued:
-    """All designs for one provider and latency.
-
-    ``connections``: those that each design's process has opened to this simulator in the whole run, shared by the
-    results of one simulator.
-    """
+    """All designs for one provider, latency and kind of variables."""
 
     target: Target
     variables: str
     database: str
-    connections: Counter[str]
     runs: dict[str, list[Figures]] = field(default_factory=dict)
+    connections: dict[str, int] = field(default_factory=dict)
 
     @property
     def different(self) -> bool:
@@ -53,59 +50,60 @@ class Queued:
 def measure_single(env: Environment, wanted: int, seconds: float) -> list[Single]:
     """Provider by provider and database by database, the bare SDK right before or after ours."""
     targets = env.targets_at(LATENCIES[0])
-    results = {
-        (target.provider, database): Single(target.name, database) for target in targets for database in env.ours
-    }
+    results = {(target, database): Single(target.name, database) for target in targets for database in env.databases}
     for number in repetitions(wanted, seconds):
-        for target in targets:
-            target.clear()
-            for database in env.ours:
-                result = results[target.provider, database]
-                measures = _loops(env, target, database)
-                for design in in_turn(list(measures), number):
-                    getattr(result, design).append(measures[design]())
+        for (target, database), result in results.items():
+            measures = _loops(env, target, database)
+            for design in in_turn(list(measures), number):
+                getattr(result, design).append(measures[design]())
     return list(results.values())
 
 
 def _loops(env: Environment, target: Target, database: str) -> dict[str, Callable[[], Figures]]:
     """One repetition of each, by the name of its field in ``Single``."""
-    provider, credentials, url = target.provider, dict(target.credentials), target.url
+    provider, credentials, url = target.provider, target.credentials, target.url
+    ours = env.ours[database, target.latency]
     return {
-        "bare": lambda: env.bare.call(bare_loop, provider, credentials, url, SINGLE),
-        "ours": lambda: env.ours[database].call(send_loop, provider, url, SINGLE),
+        "bare": lambda: env.measure(target, env.bare, bare_loop, provider, credentials, url, SINGLE),
+        "ours": lambda: env.measure(target, ours, send_loop, provider, url, SINGLE),
     }
 
 
 def measure_queued(env: Environment, wanted: int, seconds: float) -> list[Queued]:
     """On PostgreSQL where it answers, else on SQLite."""
-    database = "PostgreSQL" if "PostgreSQL" in env.ours else "SQLite"
-    connections: dict[str, Counter[str]] = defaultdict(Counter)
+    database = "PostgreSQL" if "PostgreSQL" in env.databases else "SQLite"
     results = [
-        Queued(target, variables, database, connections[target.url])
+        Queued(target, variables, database)
         for target in env.targets
         for variables in (("equal", "different") if target.provider == "alibaba_cloud" else ("equal",))
     ]
     for number in repetitions(wanted, seconds):
         for result in results:
-            for design, measure in in_turn(list(_designs(env, result).items()), number):
-                result.target.clear()
-                before = result.target.connections
-                result.runs.setdefault(design, []).append(measure())
-                result.connections[BARE if design == BATCHES else design] += result.target.connections - before
+            for design, console, function, arguments in in_turn(_designs(env, result), number):
+                run = env.measure(result.target, console, function, *arguments)
+                result.runs.setdefault(design, []).append(run)
+    for result in results:
+        for design, console, _, _ in _designs(env, result):
+            result.connections[design] = env.connections(result.target, console)
     return results
 
 
-def _designs(env: Environment, result: Queued) -> dict[str, Callable[[], Figures]]:
+Design = tuple[str, Console, Callable[..., Figures], tuple[object, ...]]
+
+
+def _designs(env: Environment, result: Queued) -> list[Design]:
+    """What is compared: its name, the process in which it runs, and what that calls with which arguments."""
     target, different = result.target, result.different
-    provider, credentials, url = target.provider, dict(target.credentials), target.url
+    provider, credentials, url = target.provider, target.credentials, target.url
     few = NAIVE_COUNTS[target.latency]
-    designs = {
-        BARE: lambda: env.bare.call(bare_threads, provider, credentials, url, QUEUED, different),
-        NAIVE: lambda: env.naive[result.database].call(naive, provider, credentials, url, few, different),
-        OURS: lambda: env.ours[result.database].call(queued, provider, url, QUEUED, different),
-    }
+    ours, simple = env.ours[result.database, target.latency], env.naive[result.database]
+    designs: list[Design] = [
+        (BARE, env.bare, bare_threads, (provider, credentials, url, QUEUED, different)),
+        (NAIVE, simple, naive, (provider, credentials, url, few, different)),
+        (OURS, ours, queued, (provider, url, QUEUED, different)),
+    ]
     if result.is_batched:
-        designs[BATCHES] = lambda: env.bare.call(bare_batches, credentials, url, QUEUED, different)
+        designs.append((BATCHES, env.bare, bare_batches, (credentials, url, QUEUED, different)))
     return designs
 
 

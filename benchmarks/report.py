@@ -122,7 +122,7 @@ def _queued_row(result: Queued, design: str, runs: Sequence[Figures]) -> list[st
         "1" if design == NAIVE else _number(ratio(runs, result.runs[NAIVE])),
         f"{middle(runs, _cpu):.2f}",
         _number(_queries(runs)),
-        str(result.connections[BARE if design == BATCHES else design]),
+        str(result.connections[design]),
     ]
 
 
