@@ -22,6 +22,7 @@ from .conf import get_settings
 from .delivery.delivering import deliver
 from .delivery.queueing import ring
 from .delivery.rows import database
+from .delivery.rows import messages as stored_messages
 from .exceptions import (
     AlreadyRetried,
     InactiveService,
@@ -116,6 +117,7 @@ def queue_message(
     return messages
 
 
+@sensitive_variables()
 def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) -> SmsMessage:
     """Queue a message that did not arrive once more: a new message, whose ``retry_of`` is the old one.
 
@@ -139,7 +141,7 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
         InactiveService: its service is deactivated.
         InvalidParams: its service would not take it any more.
     """
-    message = SmsMessage.objects.get(pk=message.pk if isinstance(message, SmsMessage) else message)
+    message = stored_messages().get(pk=message.pk if isinstance(message, SmsMessage) else message)
     _check_retryable(message, even_if_in_doubt)
     service = _current_service(message.service)
     retry = SmsMessage(
@@ -158,7 +160,7 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
     try:
         with transaction.atomic(using=database()):
             # Nobody moves the old message on while its retry is made.
-            if not SmsMessage.objects.filter(pk=message.pk, status=message.status).update(tries=F("tries")):
+            if not stored_messages().filter(pk=message.pk, status=message.status).update(tries=F("tries")):
                 raise NotRetryable(_("The message has just changed. Look at it again."))
             _insert([retry])
             transaction.on_commit(lambda: ring(service, [retry.pk], retry.purpose), using=database(), robust=True)
@@ -174,7 +176,7 @@ def _check_retryable(message: SmsMessage, even_if_in_doubt: bool) -> None:
             _("Only messages that failed, were not delivered or are in doubt can be retried; this one is: %s.")
             % message.get_status_display()
         )
-    retry_id = SmsMessage.objects.filter(retry_of=message.pk).values_list("pk", flat=True).first()
+    retry_id = stored_messages().filter(retry_of=message.pk).values_list("pk", flat=True).first()
     if retry_id is not None:
         raise AlreadyRetried(_("This message was already retried, as message %d.") % retry_id, retry_id)
     if message.purpose == Purpose.OTP or message.wiped_names:

@@ -29,6 +29,8 @@ class Position:
         """
         moment, _, pk = text.partition("-")
         try:
+            if not 0 <= int(pk) < 2**63:
+                raise OverflowError
             return cls(_EPOCH + int(moment) * _MICROSECOND, int(pk))
         except OverflowError:
             raise ValueError("There is no such moment.") from None
@@ -45,7 +47,10 @@ class _Comparison(Func):
 
 def _compared(position: Position, sign: str) -> _Comparison:
     """All three databases compare rows; PostgreSQL and SQLite find the place in an index by it."""
-    there = _Row(Value(position.created_at, output_field=DateTimeField()), Value(position.pk))
+    there = _Row(
+        Value(position.created_at, output_field=DateTimeField()),
+        Value(position.pk, output_field=models.BigIntegerField()),
+    )
     return _Comparison(_Row(F("created_at"), F("pk")), there, arg_joiner=f" {sign} ")
 
 

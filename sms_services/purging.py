@@ -7,11 +7,11 @@ and can be interrupted anywhere. A message that is not settled is never deleted,
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, OperationalError, router, transaction
 from django.utils import timezone
 
 from .keyset import Position
-from .models import SandboxMessage, SmsMessage
+from .models import SandboxMessage, SmsAttempt, SmsMessage
 from .retention import SANDBOX, retention
 
 BATCH = 1_000
@@ -68,9 +68,12 @@ def _sandbox_batches(before: datetime, size: int) -> Iterator[Batch]:
 def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> None:
     for left in reversed(range(_TRIES)):
         try:
-            with transaction.atomic(using=router.db_for_write(model)):
-                model.objects.filter(pk__in=pks).only("pk").delete()
-        except IntegrityError:
+            using = router.db_for_write(model)
+            with transaction.atomic(using=using):
+                if model is SmsMessage:  # a write first: SQLite refuses a transaction that begins to write too late
+                    SmsAttempt.objects.using(using).filter(message_id__in=pks).delete()
+                model.objects.using(using).filter(pk__in=pks).only("pk").delete()
+        except (IntegrityError, OperationalError):
             if not left:
                 raise
         else:

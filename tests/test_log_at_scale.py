@@ -26,7 +26,8 @@ CHUNK = 100_000
 
 _INSERT = """
 INSERT INTO sms_services_smsmessage (
-    service_id, template_id, purpose, phone_number, text, template_code, params, sensitive_params, hidden_names,
+    service_id, template_id, purpose, phone_number, text, template_code, template_kind, params,
+    sensitive_params, hidden_names,
     status, skip_reason, error_kind, provider_code, provider_detail, provider_request_id, provider_message_id,
     segments, tries, claim, account, created_at, sweep_at
 )
@@ -35,7 +36,7 @@ SELECT
     {template} + n %% {templates},
     CASE WHEN n %% 100 = 1 THEN 'marketing' WHEN n %% 5 < 2 THEN 'otp' ELSE 'notification' END,
     '+861380000' || lpad((n %% 10000)::text, 4, '0'),
-    'Your parcel ${{parcel}} waits for you at the counter until the evening.', '', '{{"parcel": "A-1"}}', '', '[]',
+    'Your parcel ${{parcel}} waits for you at the counter until the evening.', '', '', '{{"parcel": "A-1"}}', '', '[]',
     CASE WHEN n %% {stuck} = 0 THEN (ARRAY['queued', 'sending', 'unknown'])[1 + n %% 3]
          WHEN n %% 25 = 7 THEN 'failed' WHEN n %% 100 = 3 THEN 'undelivered' ELSE 'sent' END,
     '',

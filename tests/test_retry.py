@@ -149,7 +149,17 @@ def press(client, message, **answer):
 
 def choose(client, messages, **answer):
     form = {"action": "retry_selected", "_selected_action": [message.pk for message in messages], **answer}
+    if answer:
+        form.setdefault("asked", ",".join(str(message.pk) for message in messages))
     return client.post(LIST, {"index": 0, **form} if not answer else form, follow=True)
+
+
+def test_what_comes_into_doubt_after_the_question_is_asked_about_too(client, broker):
+    log_in(client, VIEW, RETRY)
+    asked, later = a_message(status="unknown"), a_message(status="unknown")
+    page = choose(client, [asked, later], in_doubt="all", asked=str(asked.pk)).content.decode()
+    assert "Retry, even if they arrive twice" in page
+    assert not SmsMessage.objects.filter(retry_of__in=[asked, later]).exists()
 
 
 class TestButton:

@@ -15,12 +15,18 @@ from .read_only import ReadOnly
 @admin.register(MessageReveal)
 class MessageRevealAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("revealed_at", "username", "message_link")
-    search_fields = ("username", "=message_id")
+    search_fields = ("username",)
     show_full_result_count = False
     fields = ("revealed_at", "username", "user", "message_link")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("user")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """A message's number in this log, or a person's name."""
+        if search_term.isdecimal() and len(search_term) <= 18:
+            return queryset.filter(message_id=int(search_term)), False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description=_("message"))
     def message_link(self, reveal: MessageReveal) -> str:

@@ -29,9 +29,10 @@ class _RelationFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, messages: Any) -> Any:
         value = self.value()
-        if value is None:
+        if not value:
             return messages
-        return messages.filter(**{self.field: int(value)}) if value.isdecimal() else messages.none()
+        is_id = value.isdecimal() and len(value) <= 18
+        return messages.filter(**{self.field: int(value)}) if is_id else messages.none()
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         ours = (self.parameter_name, "before", "after", "end", "p", "e")

@@ -18,13 +18,15 @@ from ..choices import MessageStatus
 from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, SmsError, VariablesWiped
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
+from .privacy import private_post
 
 RETRY = "sms_services.retry_smsmessage"
 #: Messages of one action: each is a transaction of its own, in one request.
-MOST_AT_ONCE = 1_000
+MOST_AT_ONCE = 900  # below Django's limit of fields in a form
 
 #: What the question can be answered with.
 _ALL, _CERTAIN = "all", "certain"
+_NOT_SENT = (MessageStatus.FAILED, MessageStatus.UNDELIVERED)
 
 
 class Retries:
@@ -45,14 +47,17 @@ class Retries:
             words = _("At most %(count)d messages can be retried at once.") % {"count": MOST_AT_ONCE}
             messages.error(request, words)
             return None
-        certain = [pk for pk, status in rows if status != MessageStatus.UNKNOWN]
         in_doubt = [pk for pk, status in rows if status == MessageStatus.UNKNOWN]
+        others = [pk for pk, status in rows if status != MessageStatus.UNKNOWN]
         answer = request.POST.get("in_doubt")
-        if in_doubt and answer not in (_ALL, _CERTAIN):
-            return self._question(request, certain, in_doubt, reverse("admin:sms_services_smsmessage_changelist"))
-        self._retry(request, certain + in_doubt if answer == _ALL else certain, even_if_in_doubt=answer == _ALL)
+        # What has come into doubt since the question was asked is asked about too.
+        asked = {int(pk) for pk in request.POST.get("asked", "").split(",") if pk.isdecimal()}
+        if in_doubt and (answer not in (_ALL, _CERTAIN) or (answer == _ALL and not asked.issuperset(in_doubt))):
+            return self._question(request, others, in_doubt, reverse("admin:sms_services_smsmessage_changelist"))
+        self._retry(request, [*others, *in_doubt] if answer == _ALL else others, in_doubt if answer == _ALL else ())
         return None
 
+    @private_post()
     def retry_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The button of one message."""
         message = self.message_for(request, pk, RETRY)  # type: ignore[attr-defined]
@@ -60,7 +65,7 @@ class Retries:
         confirmed = request.POST.get("in_doubt") == _ALL
         if message.status == MessageStatus.UNKNOWN and not confirmed and not message.retries.exists():
             return self._question(request, [], [pk], page)
-        (retry,) = self._retry(request, [pk], even_if_in_doubt=confirmed) or (message,)
+        (retry,) = self._retry(request, [pk], [pk] if confirmed else ()) or (message,)
         return HttpResponseRedirect(reverse("admin:sms_services_smsmessage_change", args=[retry.pk]))
 
     def _question(
@@ -70,7 +75,8 @@ class Retries:
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "title": _("Messages that may have been sent"),
             "opts": SmsMessage._meta,
-            "certain": certain,
+            "certain": SmsMessage.objects.filter(pk__in=certain, status__in=_NOT_SENT).values_list("pk", flat=True),
+            "asked": ",".join(str(pk) for pk in in_doubt),
             "in_doubt": SmsMessage.objects.filter(pk__in=in_doubt).newest_first().select_related("service"),
             "in_doubt_count": len(in_doubt),
             "pks": [*certain, *in_doubt],
@@ -81,13 +87,14 @@ class Retries:
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]
         return TemplateResponse(request, "admin/sms_services/smsmessage/retry.html", context)
 
-    def _retry(self, request: HttpRequest, pks: Sequence[int], *, even_if_in_doubt: bool) -> list[SmsMessage]:
-        """Retry each; what cannot be is counted by its reason. Returns the new messages."""
+    def _retry(self, request: HttpRequest, pks: Sequence[int], confirmed: Sequence[int]) -> list[SmsMessage]:
+        """Retry each, those in doubt only if confirmed; what cannot be is counted. Returns the new messages."""
+        twice = set(confirmed)
         retries: list[SmsMessage] = []
         refused: Counter[str] = Counter()
         for pk in pks:
             try:
-                retry = retry_message(pk, even_if_in_doubt=even_if_in_doubt)
+                retry = retry_message(pk, even_if_in_doubt=pk in twice)
             except SmsError as error:
                 refused[str(error) if len(pks) == 1 else _reason(error)] += 1
                 continue

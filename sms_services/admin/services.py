@@ -18,6 +18,7 @@ from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelF
 
 from ..advice import advice_for
 from ..api import send_message
+from ..choices import ErrorKind
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..providers import get_provider
@@ -130,6 +131,8 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             words = " ".join(str(part) for part in (answer.detail, answer.advice) if part)
             code = f" ({answer.code})" if answer.code else ""
             refused = _("The provider did not accept the credentials.")
+            if answer.error_kind in {ErrorKind.TRANSIENT, ErrorKind.THROTTLED}:
+                refused = _("The provider could not be asked, so the credentials were not checked.")
             messages.error(request, f"{refused}{code} {words} {details}".strip())
         return HttpResponseRedirect(self._change_url(service))
 
@@ -164,6 +167,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             "form": form,
             "sent": sent,
             "advice": advice_for(sent) if sent else "",
+            "is_sandbox": isinstance(service, SandboxSms),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/sms_services/smsservice/send_test.html", context)
