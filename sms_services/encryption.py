@@ -28,14 +28,17 @@ def encrypt(plaintext: str) -> str:
     return _fernet().encrypt(plaintext.encode()).decode()
 
 
-def decrypt(token: str) -> str:
+def decrypt(token: str, *, max_age: int | None = None) -> str:
     """Decrypt what ``encrypt`` returned, with whichever key fits.
+
+    Args:
+        max_age: seconds after which the token is refused, as if no key fitted; ``None``: never.
 
     Raises:
         EncryptionKeyError: no key fits, or there are no keys.
     """
     try:
-        return _fernet().decrypt(token.encode()).decode()
+        return _fernet().decrypt(token.encode(), ttl=max_age).decode()
     except InvalidToken:
         # Raised below, so that no frame with the token becomes part of the error.
         pass

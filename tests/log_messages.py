@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
@@ -73,6 +74,13 @@ def log_in(client: Any, *codenames: str, name: str = "clerk") -> User:
 
 def page_of(message: SmsMessage, view: str = "change") -> str:
     return reverse(f"admin:sms_services_smsmessage_{view}", args=[message.pk])
+
+
+def searched(client: Any, typed: str, **query: str) -> Any:
+    """The page to which the list's search form leads; ``query`` is what stands in the list's address."""
+    answer = client.post(f"{LIST}search/?{urlencode(query)}", {"q": typed})
+    assert answer.status_code == 302
+    return client.get(answer["Location"])
 
 
 def assert_private(page: str) -> None:

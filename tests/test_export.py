@@ -59,7 +59,8 @@ def test_each_is_recorded_once_with_its_filters_and_how_much_it_was(client):
     user = log_in(client, VIEW, EXPORT, REVEAL)
     many_messages(30)
     a_message()
-    text_of(client.post(f"{EXPORT_URL}?q={NUMBER.replace('+', '%2B')}&status__exact=failed", {"revealed": "1"}))
+    searched = client.post(f"{LIST}search/?status__exact=failed", {"q": NUMBER})["Location"]
+    text_of(client.post(searched.replace("?", "export/?"), {"revealed": "1"}))
     record = MessageExport.objects.get()
     assert (record.user, record.username, record.revealed, record.rows) == (user, "clerk", True, 1)
     assert record.filters == {"q": MASKED, "status__exact": "failed"}
@@ -137,10 +138,31 @@ def test_it_is_a_post(client):
     assert client.get(EXPORT_URL).status_code == 405
 
 
+def test_it_is_of_what_was_searched(client):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    found = a_message()
+    a_message(phone_number="+12065550199")
+    searched = client.post(f"{LIST}search/", {"q": "206 555 0123"})["Location"]
+    (row,) = rows_of(client.post(searched.replace("?", "export/?")))
+    assert row["id"] == str(found.pk)
+
+
 def test_a_search_that_is_not_allowed_exports_nothing(client):
     log_in(client, VIEW, EXPORT)
     a_message()
-    assert rows_of(client.post(f"{EXPORT_URL}?q=%2B12065550123")) == []
+    searched = client.post(f"{LIST}search/", {"q": NUMBER})["Location"]
+    response = client.post(searched.replace("?", "export/?"))
+    assert (response.status_code, response["Location"]) == (302, searched)
+    assert "Only those who may reveal" in client.get(searched).content.decode()
+    assert not MessageExport.objects.exists()
+
+
+def test_a_search_that_has_ended_exports_nothing_instead_of_everything(client):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    a_message()
+    response = client.post(f"{EXPORT_URL}?q=gAAAAABroken&status__exact=failed")
+    assert (response.status_code, response["Location"]) == (302, f"{LIST}?status__exact=failed")
+    assert not MessageExport.objects.exists()
 
 
 def test_nothing_can_be_guessed_through_its_query_string(client):

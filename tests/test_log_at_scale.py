@@ -293,7 +293,7 @@ PAGES = {
     "a year": "?created={year}",
     "a month": "?created={year}-{month:02}",
     "failed in a month": "?created={year}-{month:02}&status__exact=failed",
-    "number": "?q=%2B86+138+0000+0042",
+    "number": "?q={number}",
     "provider's id": "?q=SBc4ca4238a0b923820dcc509a6f75849b",
     "an uncertain try": "?try=uncertain",
 }
@@ -309,8 +309,22 @@ def urls(console: Console) -> dict[str, str]:
     return {name: LIST + query.format(year=long_ago.year, month=long_ago.month, **ids) for name, query in PAGES.items()}
 
 
-def known_ids() -> dict[str, int]:
-    return {"rare": SandboxSms.objects.get(key="s1").pk, "template": SmsTemplate.objects.get(key="t3").pk}
+def known_ids() -> dict[str, int | str]:
+    return {
+        "rare": SandboxSms.objects.get(key="s1").pk,
+        "template": SmsTemplate.objects.get(key="t3").pk,
+        "number": address_of("+86 138 0000 0042"),
+    }
+
+
+def address_of(number: str) -> str:
+    """What the search form puts into the address."""
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    client = Client(headers={"host": "localhost"})
+    client.force_login(User.objects.get())
+    return client.post(f"{LIST}search/", {"q": number})["Location"].split("q=")[1]
 
 
 @sizes

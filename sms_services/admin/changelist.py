@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.http import HttpRequest
 
 from ..keyset import Position
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
 from .dates import Choice, DrillDown, Period, days_with_messages
-from .search import Search
+from .search import POSITIONS, Search
 
 DATE = "created"
-BEFORE, AFTER, END = "before", "after", "end"
-_POSITIONS = (BEFORE, AFTER, END)
+BEFORE, AFTER, END = POSITIONS
 #: Counting stops here. Beyond it, the list says that there are more.
 MOST_COUNTED = 10_000
 #: What the list does not show, it does not read.
@@ -46,10 +45,11 @@ class MessageChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> SmsMessageQuerySet:
         if not hasattr(self, "_position"):
-            self._position = {name: self.params.pop(name) for name in _POSITIONS if name in self.params}
-            for name in _POSITIONS:
+            self._forget_empty_parameters()
+            self._position = {name: self.params.pop(name) for name in POSITIONS if name in self.params}
+            for name in POSITIONS:
                 self.filter_params.pop(name, None)
-            self.search = Search.of(request, self.query)
+            self.search = Search.at(request, self.query) or Search()
         try:
             self.period = Period.parse(self.params.get(DATE, ""))
         except (ValueError, TypeError, OverflowError) as error:
@@ -59,9 +59,14 @@ class MessageChangeList(ChangeList):
         self.clear_all_filters_qs = self.get_query_string(remove=[DATE, *self.get_filters_params()])
         return messages
 
+    def _forget_empty_parameters(self) -> None:
+        """A field to choose from sends an empty value for “All”, which is the same as no parameter."""
+        for name in [name for name, value in self.params.items() if not value]:
+            del self.params[name], self.filter_params[name]
+
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         remaining: dict[str, Any] = super().get_filters_params(params)
-        return {name: value for name, value in remaining.items() if name not in (DATE, *_POSITIONS)}
+        return {name: value for name, value in remaining.items() if name not in (DATE, *POSITIONS)}
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
         return ["-created_at", "-pk"]
@@ -79,6 +84,7 @@ class MessageChangeList(ChangeList):
             count=min(count, MOST_COUNTED),
             more_than_counted=count > MOST_COUNTED,
         )
+        self.without_search = self.get_query_string(remove=[SEARCH_VAR])
         self.dates = self._drill_down()
         self.result_list = rows
         # For Django's templates this page is all there is: ours show what is beyond it.

@@ -18,7 +18,7 @@ from ..phone_numbers import mask
 from .changelist import MessageChangeList
 from .privacy import private_post
 from .reveal import refuse_unless
-from .search import REVEAL
+from .search import REVEAL, to_list, without_unreadable_search
 
 EXPORT = "sms_services.export_smsmessage"
 #: Rows that are read at once. A server-side cursor would keep a transaction, or a copy of the log, open for as long as
@@ -77,10 +77,14 @@ class Exports:
         revealed = "revealed" in request.POST
         if revealed:
             refuse_unless(request, REVEAL)
+        if elsewhere := without_unreadable_search(request):
+            return elsewhere
         try:
             changelist: MessageChangeList = self.get_changelist_instance(request)  # type: ignore[attr-defined]
         except IncorrectLookupParameters:
             return HttpResponseRedirect(reverse("admin:sms_services_smsmessage_changelist"))
+        if changelist.search.problem:  # which the list says; a file without a line would say that there is nothing
+            return to_list(request.GET)
         record = MessageExport.objects.create(
             user_id=request.user.pk,
             username=request.user.get_username(),

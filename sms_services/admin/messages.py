@@ -27,7 +27,7 @@ from .privacy import private_post
 from .read_only import ReadOnly
 from .retry import RETRY, Retries
 from .reveal import Reveals, refuse_unless
-from .search import REVEAL, Search
+from .search import REVEAL, Search, Searches, without_unreadable_search
 
 #: What may stand in the list's query string. Django would allow any lookup of any field, such as
 #: ``phone_number__startswith``, by which numbers and texts could be guessed.
@@ -69,7 +69,7 @@ class SmsAttemptInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(SmsMessage)
-class SmsMessageAdmin(Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
+class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
     list_display = ("created_at", "masked_number", "status", "error_kind", "service", "template", "segments")
     list_display_links = ("created_at", "masked_number")
     list_filter = ("status", "error_kind", FailedTryFilter, ServiceFilter, TemplateFilter, "purpose")
@@ -152,7 +152,8 @@ class SmsMessageAdmin(Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[SmsMessageQuerySet, bool]:
-        return Search.of(request, search_term).apply(queryset), False
+        search = Search.at(request, search_term)
+        return (search.apply(queryset) if search else queryset.none()), False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in _LOOKUPS
@@ -169,6 +170,8 @@ class SmsMessageAdmin(Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
 
     @private_post()
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if elsewhere := without_unreadable_search(request):
+            return elsewhere
         may_export = request.user.has_perm(EXPORT)
         context = {"may_export": may_export, "may_export_revealed": may_export and request.user.has_perm(REVEAL)}
         return super().changelist_view(request, {**context, **(extra_context or {})})
