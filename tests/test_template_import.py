@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import re
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from sms_services.api import queue_message, send_message
 from sms_services.choices import MessageStatus, Purpose, TemplateKind, TemplateStatus
-from sms_services.exceptions import InvalidParams, ListingFailed, OutdatedComparison, UnusableTemplate
+from sms_services.exceptions import InvalidParams, ListingFailed, UnusableTemplate
 from sms_services.importing import SHOWN_AT_ONCE, Imported, apply, compare
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsService, SmsTemplate, TemplateCode
 from sms_services.providers import get_provider
@@ -45,8 +45,7 @@ def registered(count: int) -> list[Template]:
 
 
 def take_all(service: SmsService) -> Imported:
-    comparison = compare(service)
-    return apply(service, comparison.digest, {change.code for change in comparison.possible})
+    return apply(service, compare(service).all_chosen)
 
 
 def import_url(service: SmsService) -> str:
@@ -55,10 +54,14 @@ def import_url(service: SmsService) -> str:
 
 def confirm(client: Any, service: SmsService, page: Any, codes: list[str] | None = None) -> str:
     """Press the button of a page that was shown."""
-    comparison = page.context["comparison"]
-    chosen = [change.code for change in comparison.possible] if codes is None else codes
-    answer = client.post(import_url(service), {"digest": comparison.digest, "code": chosen}, follow=True)
-    return answer.content.decode()
+    return press(client, service, page, codes).content.decode()
+
+
+def press(client: Any, service: SmsService, page: Any, codes: list[str] | None = None) -> Any:
+    """What the browser sends then; all boxes are ticked unless said otherwise."""
+    boxes = re.findall(r'type="checkbox" name="change" value="([^"]+)"', page.content.decode())
+    ticked = [box for box in boxes if codes is None or box.rpartition(":")[0] in codes]
+    return client.post(import_url(service), {"change": ticked}, follow=True)
 
 
 def rows() -> list[tuple[Any, ...]]:
@@ -197,7 +200,7 @@ class TestComparing:
         found = TemplateCode.objects.select_related("template").order_by("pk")
         assert [(row.code, row.template.key, row.template.purpose, row.platform_kind) for row in found] == [
             ("SMS_1", "login-code", "otp", "otp"),
-            ("SMS_2", "parcel", "notification", "notification"),
+            ("SMS_2", "parcel-2", "notification", "notification"),
             ("SMS_3", "sms-3", "marketing", "marketing"),
             ("SMS_4", "sms-4", "notification", "notification"),
             ("SMS_5", "parcel-5", "notification", "notification"),
@@ -219,7 +222,9 @@ class TestComparing:
         comparison = compare(service)
         assert [change.code for change in comparison.impossible] == ["SMS_1", "SMS_2", "SMS_3"]
         assert "cannot use ${vcode}" in comparison.impossible[0].problem
-        assert apply(service, comparison.digest, {"SMS_1", "SMS_2", "SMS_3"}) == Imported()
+        assert comparison.all_chosen == {}
+        chosen = {change.code: change.fingerprint for change in comparison.changes}
+        assert apply(service, chosen) == Imported(left_alone=("SMS_1", "SMS_2", "SMS_3"))
         assert rows() == []
 
     def test_a_second_service_of_the_account_shares_the_templates(self, platform, service):
@@ -291,8 +296,7 @@ class TestImportingAgain:
     def test_what_was_left_out_stays_as_it_is(self, platform, service):
         self.change(platform, 0, content="New")
         self.change(platform, 1, content="Newer")
-        comparison = compare(service)
-        apply(service, comparison.digest, {"SMS_200001"})
+        apply(service, {"SMS_200001": compare(service).all_chosen["SMS_200001"]})
         assert [change.code for change in compare(service).changed] == ["SMS_200000"]
 
     def test_a_text_that_others_send_too_is_shown_as_such(self, admin_client, platform, service):
@@ -456,8 +460,10 @@ class TestPage:
         take_all(service)
         platform.templates[0] = replace(platform.templates[0], content="Changed ${parcel}")
         platform.templates[1:2] = [Template("SMS_300000", "Brand new", "Brand new", **NOTIFICATION)]
+        before = rows()
         page = admin_client.get(import_url(service))
         words = page.content.decode()
+        assert rows() == before
         for count in ("New: 1", "Changed: 1", "No longer there: 1", "Unchanged: 1"):
             assert count in words
         assert "Parcel ${parcel} 0" in words
@@ -473,19 +479,60 @@ class TestPage:
         assert " checked" not in page.content.decode()
         assert "nothing was imported" in confirm(admin_client, service, page, [])
 
-    def test_what_changed_meanwhile_is_shown_again_instead_of_written(self, admin_client, platform, service):
+    def test_what_changed_on_the_platform_meanwhile_is_left_alone_and_shown_again(
+        self, admin_client, platform, service
+    ):
         platform.templates = registered(3)
         page = admin_client.get(import_url(service))
         platform.templates[0] = replace(platform.templates[0], content="Smuggled in")
         words = confirm(admin_client, service, page)
-        assert "changed since this was shown" in words
+        assert "Imported: 2 new" in words
+        assert "1 template was edited meanwhile, here or on the platform, and left alone: SMS_200000." in words
         assert "Smuggled in" in words
-        assert rows() == []
+        assert not SmsTemplate.objects.filter(text="Smuggled in").exists()
 
-    @pytest.mark.parametrize("digest", ["", "0" * 64])
-    def test_a_post_without_what_was_shown_writes_nothing(self, admin_client, platform, service, digest):
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            {"text": "Corrected by hand ${parcel}"},
+            {"text": "parcel ${parcel} 0"},  # MariaDB takes these for equal
+            {"purpose": Purpose.MARKETING},
+            {"name": "Another"},
+            {"key": "another"},
+        ],
+    )
+    @pytest.mark.databases
+    def test_what_an_admin_edited_meanwhile_is_left_alone_and_named(self, admin_client, platform, service, edit):
         platform.templates = registered(3)
-        admin_client.post(import_url(service), {"digest": digest, "code": ["SMS_200000"]})
+        take_all(service)
+        platform.templates = [replace(template, content=f"New {template.code}") for template in platform.templates]
+        page = admin_client.get(import_url(service))
+        SmsTemplate.objects.filter(key="parcel-0").update(**edit)
+        edited = SmsTemplate.objects.filter(codes__code="SMS_200000")
+        before = edited.values().get()
+        words = confirm(admin_client, service, page)
+        assert "Imported: 0 new, 2 changed" in words
+        assert "left alone: SMS_200000." in words
+        assert edited.values().get() == before
+        assert set(SmsTemplate.objects.exclude(pk=before["id"]).values_list("text", flat=True)) == {
+            "New SMS_200001",
+            "New SMS_200002",
+        }
+
+    def test_many_that_were_left_alone_are_counted_and_some_named(self, admin_client, platform, service):
+        platform.templates = registered(30)
+        page = admin_client.get(import_url(service))
+        take_all(service)
+        words = confirm(admin_client, service, page)
+        assert "30 templates were edited meanwhile" in words
+        assert "SMS_200009, …. Compare again." in words
+        assert "SMS_200010" not in words
+
+    @pytest.mark.parametrize("change", ["SMS_200000", "SMS_200000:", f"SMS_200000:{'0' * 32}", ":", "", "SMS_9:x"])
+    def test_a_post_without_what_was_shown_writes_nothing(self, admin_client, platform, service, change):
+        platform.templates = registered(3)
+        answer = admin_client.post(import_url(service), {"change": [change]}, follow=True)
+        assert "left alone" in answer.content.decode()
         assert rows() == []
 
     @pytest.mark.parametrize("method", ["get", "post"])
@@ -506,8 +553,8 @@ class TestPage:
         platform.templates = registered(3)
         page = admin_client.get(import_url(service))
         fail(platform)
-        data = {"digest": page.context["comparison"].digest, "code": ["SMS_200000"]}
-        answer = getattr(admin_client, method)(import_url(service), data).content.decode()
+        answer = press(admin_client, service, page) if method == "post" else admin_client.get(import_url(service))
+        answer = answer.content.decode()
         assert words in answer
         assert "Try again" in answer
         assert rows() == []
@@ -552,7 +599,7 @@ class TestPage:
     def test_it_needs_its_own_permission(self, client, platform, service, permissions, status):
         make_staff(client, *permissions)
         assert client.get(import_url(service)).status_code == status
-        assert client.post(import_url(service), {"digest": "x"}).status_code == status
+        assert client.post(import_url(service), {"change": ["x"]}, follow=True).status_code == status
         if status == 403:
             assert platform.requests == []
 
@@ -626,46 +673,3 @@ class TestCommand:
         platform.refuse("Throttling.User", actions=LISTING)
         with pytest.raises(CommandError, match=r"Throttling\.User"):
             self.run(service.key, "--apply")
-
-
-@pytest.mark.databases
-@pytest.mark.django_db(transaction=True)
-class TestTwoAtOnce:
-    def together(self, *calls: Any) -> list[Any]:
-        barrier, outcomes = threading.Barrier(len(calls)), []
-
-        def run(call: Any) -> None:
-            barrier.wait()
-            try:
-                outcomes.append(call())
-            except OutdatedComparison as outdated:
-                outcomes.append(outdated)
-            finally:
-                connections.close_all()
-
-        threads = [threading.Thread(target=run, args=[call]) for call in calls]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return outcomes
-
-    def test_two_imports_of_what_was_shown_to_both_do_not_double(self, platform, service):
-        platform.templates = registered(60)
-        digest = compare(service).digest
-        codes = {template.code for template in platform.templates}
-        outcomes = self.together(*[lambda: apply(service, digest, codes)] * 4)
-        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Imported"] + ["OutdatedComparison"] * 3
-        assert SmsTemplate.objects.count() == TemplateCode.objects.count() == 60
-
-    def test_two_services_that_import_the_same_names_do_not_mix(self, platform, service):
-        second = create_service(platform, key="second", name="Second")
-        platform.templates = registered(60)
-        shown = [(one, compare(one).digest) for one in (service, second)]
-        codes = {template.code for template in platform.templates}
-        self.together(*[lambda one=one, digest=digest: apply(one, digest, codes) for one, digest in shown])
-        assert SmsTemplate.objects.count() == 60
-        take_all(service)
-        take_all(second)
-        assert SmsTemplate.objects.count() == 60
-        assert TemplateCode.objects.count() == 120

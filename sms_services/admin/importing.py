@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ..exceptions import OutdatedComparison, SmsError
 from ..importing import Comparison, Imported, apply, compare
@@ -16,22 +17,24 @@ from ..providers import get_provider
 from ..providers.base import Verification
 
 TEMPLATE = "admin/sms_services/smsservice/import_templates.html"
+#: Codes that a sentence names.
+_NAMED = 10
 
 
 def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService) -> HttpResponse:
     """A GET shows what differs and writes nothing; a POST writes what was shown, or shows what has changed since."""
     notice = ""
     if request.method == "POST":
+        chosen = dict(value.rpartition(":")[::2] for value in request.POST.getlist("change"))
         try:
-            imported = apply(service, request.POST.get("digest", ""), set(request.POST.getlist("code")))
+            imported = apply(service, chosen, record=lambda imported: _log(request, service, imported))
         except OutdatedComparison as outdated:
             again = _("See what is different now, and confirm again.")
             notice = f"{outdated} {again}"
         except SmsError as error:
             return _render(site, request, service, {"error": str(error), "nothing_written": True})
         else:
-            _log(request, service, imported)
-            messages.success(request, summary(imported))
+            _tell(request, imported)
             return HttpResponseRedirect(_url(service, "smsservice_import"))
     try:
         comparison = compare(service)
@@ -42,10 +45,26 @@ def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService
     return _render(site, request, service, {**context, "sections": _sections(comparison)})
 
 
+def _tell(request: HttpRequest, imported: Imported) -> None:
+    """What was written and what was not. The page that comes next shows what is left."""
+    if imported.count:
+        messages.success(request, summary(imported))
+    elif not imported.left_alone:
+        messages.success(request, _("Nothing was chosen, so nothing was imported."))
+    if imported.left_alone:
+        words = ngettext(
+            "%(count)d template was edited meanwhile, here or on the platform, and left alone: %(codes)s. "
+            "Compare again.",
+            "%(count)d templates were edited meanwhile, here or on the platform, and left alone: %(codes)s. "
+            "Compare again.",
+            len(imported.left_alone),
+        )
+        codes = [*imported.left_alone[:_NAMED], "…"] if len(imported.left_alone) > _NAMED else imported.left_alone
+        messages.warning(request, words % {"count": len(imported.left_alone), "codes": ", ".join(codes)})
+
+
 def summary(imported: Imported) -> str:
     """What was written, in a sentence."""
-    if imported == Imported():
-        return _("Nothing was chosen, so nothing was imported.")
     counts = {"new": imported.new, "changed": imported.changed, "gone": imported.gone}
     return _("Imported: %(new)d new, %(changed)d changed, %(gone)d marked as no longer there.") % counts
 
@@ -79,7 +98,7 @@ def _signature(service: SmsService) -> Verification | None:
 
 
 def _log(request: HttpRequest, service: SmsService, imported: Imported) -> None:
-    if imported != Imported():
+    if imported.count:
         user = cast(Any, request.user)
         LogEntry.objects.log_actions(user.pk, [service], CHANGE, summary(imported), single_object=True)
 

@@ -27,8 +27,10 @@ class Command(BaseCommand):
             comparison = compare(service)
             self._print(comparison)
             if options["apply"]:
-                imported = apply(service, comparison.digest, {change.code for change in comparison.possible})
-                self.stdout.write(self.style.SUCCESS(f"{imported.new + imported.changed + imported.gone} imported."))
+                imported = apply(service, comparison.all_chosen)
+                self.stdout.write(self.style.SUCCESS(f"{imported.count} imported."))
+                for code in imported.left_alone:
+                    self.stdout.write(self.style.WARNING(f"left alone: {code} was edited meanwhile; call this again."))
             elif comparison.possible:
                 self.stdout.write("Nothing was written. Add --apply to import this.")
         except SmsError as error:

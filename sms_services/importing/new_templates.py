@@ -1,0 +1,91 @@
+"""What a template that is new here is called, and what it is for."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+
+from django.utils.text import slugify
+
+from ..choices import Purpose, TemplateKind
+from ..models import SmsTemplate
+from ..placeholders import placeholder_names
+from ..providers.base import RegisteredTemplate
+from .changes import wording
+
+_KEY_LENGTH, _NAME_LENGTH = 50, 100
+
+#: What texts of each kind may be used for; a new template gets the first of these.
+_PURPOSES: Mapping[TemplateKind, tuple[Purpose, ...]] = {
+    TemplateKind.OTP: (Purpose.OTP,),
+    TemplateKind.NOTIFICATION: (Purpose.NOTIFICATION, Purpose.APPROVAL, Purpose.CC),
+    TemplateKind.MARKETING: (Purpose.MARKETING,),
+}
+
+
+def new_template(registered: RegisteredTemplate) -> SmsTemplate:
+    """The template for a code that none has, unsaved and without a key."""
+    return SmsTemplate(
+        name=registered.name.strip()[:_NAME_LENGTH],
+        text=wording(registered.text),
+        purpose=next(iter(purposes_of(registered)), Purpose.NOTIFICATION),
+    )
+
+
+def purposes_of(registered: RegisteredTemplate) -> tuple[Purpose, ...]:
+    """What a text may be used for. International templates do not say it: one with ``${code}`` is taken for a one-time
+    code, as such codes are kept unreadable."""
+    if registered.kind is None:
+        return ()
+    if registered.kind != TemplateKind.INTERNATIONAL:
+        return _PURPOSES[registered.kind]
+    if "code" in placeholder_names(registered.text):
+        return (Purpose.OTP,)
+    return (Purpose.NOTIFICATION, Purpose.APPROVAL, Purpose.CC, Purpose.MARKETING)
+
+
+class Keys:
+    """Keys for new templates: of the name if it says something, else of the code; in small letters.
+
+    The same list gives the same keys, in whatever order it comes: a name that it holds twice never stands alone.
+    """
+
+    def __init__(self, listed: Iterable[RegisteredTemplate], taken: Iterable[str]) -> None:
+        self._names = Counter(_slug_of_name(template.name) for template in listed)
+        # The least strict database decides: for MariaDB, “Café” and “cafe” are one key.
+        self._taken = {slugify(key) for key in taken}
+
+    def take(self, registered: RegisteredTemplate) -> str:
+        """The best key that is free, which then is taken."""
+        key = next(key for key in self._candidates(registered) if key not in self._taken)
+        self._taken.add(key)
+        return key
+
+    def _candidates(self, registered: RegisteredTemplate) -> Iterator[str]:
+        code, name = _slug(registered.code), _slug_of_name(registered.name)
+        if name and name != code:
+            if self._names[name] == 1:
+                yield name
+            yield _joined(name, code.removeprefix("sms-"))
+        yield code
+        yield from (_joined(code, str(number)) for number in count(2))
+
+
+def _joined(words: str, ending: str) -> str:
+    """A key with this ending, however long the words are."""
+    ending = ending[-_KEY_LENGTH // 2 :]
+    return f"{words[: _KEY_LENGTH - len(ending) - 1].strip('-')}-{ending}"
+
+
+def _slug(words: str) -> str:
+    return slugify(words).replace("_", "-")[:_KEY_LENGTH].strip("-")
+
+
+def _slug_of_name(name: str) -> str:
+    """Empty if a slug would leave out what the name says: of “促销 A” it would leave an “a”."""
+    letters = unicodedata.normalize("NFKD", name)
+    if any(letter.isalnum() and not letter.isascii() for letter in letters):
+        return ""
+    slug = _slug(name)
+    return slug if re.search("[a-z]", slug) else ""
