@@ -7,6 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
 
 from sms_services.api import retry_message
+from sms_services.choices import MessageStatus
 from sms_services.exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, VariablesWiped
 from sms_services.models import SandboxMessage, SmsMessage
 from tests.log_messages import LIST, MASKED, NUMBER, a_message, a_service, assert_private, log_in, page_of, template
@@ -181,6 +182,39 @@ class TestButton:
         assert SmsMessage.objects.count() == 1
         press(client, old, in_doubt="all")
         assert SmsMessage.objects.get(retry_of=old).status == "queued"
+
+    @pytest.mark.parametrize("status", MessageStatus.values)
+    @pytest.mark.parametrize(
+        ("case", "words"),
+        [
+            ("plain", ""),
+            ("code", "one-time codes and other sensitive variables are not kept"),
+            ("wiped", "one-time codes and other sensitive variables are not kept"),
+            ("inactive", "the service is deactivated"),
+            ("retried", "Already retried, as message"),
+        ],
+    )
+    def test_it_is_offered_where_it_works_and_elsewhere_the_page_says_why_not(
+        self, client, broker, status, case, words
+    ):
+        log_in(client, VIEW, RETRY)
+        changes = {
+            "code": {"purpose": "otp", "text": "Your code is ${code}.", "params": {}},
+            "wiped": {"text": "${name}: ${token}", "hidden_names": ["token"]},
+            "inactive": {"service": a_service(key="off", name="Off", is_active=False)},
+        }
+        old = a_message(status=status, **changes.get(case, {}))
+        if case == "retried":
+            a_message(retry_of=old)
+        page = client.get(page_of(old)).content.decode()
+        offered = ">Retry</button>" in page
+        assert_private(page)
+        press(client, old, in_doubt="all")
+        assert offered == SmsMessage.objects.exclude(retry_of=None).exclude(status="failed").exists()
+        did_not_arrive = status in {"failed", "undelivered", "unknown"}
+        assert offered == (case == "plain" and did_not_arrive)
+        if words:
+            assert (words in page) == (did_not_arrive or case == "retried")
 
     def test_why_not_is_said(self, client, broker):
         log_in(client, VIEW, RETRY)

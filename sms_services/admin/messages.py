@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -15,7 +16,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..advice import advice_for
-from ..choices import MessageStatus
 from ..models import SmsAttempt, SmsMessage
 from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask
@@ -25,7 +25,7 @@ from .export import EXPORT, Exports
 from .filters import FailedTryFilter, ServiceFilter, TemplateFilter
 from .privacy import private_post
 from .read_only import ReadOnly
-from .retry import RETRY, Retries
+from .retry import RETRY, Retries, may_be_retried, why_not
 from .reveal import Reveals, refuse_unless
 from .search import REVEAL, Search, Searches, without_unreadable_search
 
@@ -50,7 +50,6 @@ _OFTEN_EMPTY = {
     "provider_detail": "provider_detail",
     "provider_request_id": "provider_request_id",
 }
-_RETRYABLE = frozenset({MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN})
 
 
 class SmsAttemptInline(ReadOnly, admin.TabularInline):
@@ -82,7 +81,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     actions = ("retry_selected",)
     inlines = (SmsAttemptInline,)
     fieldsets = (
-        (None, {"fields": ("masked_number", "status", "skip_reason", "advice", "retry_of_link", "retried_as")}),
+        (None, {"fields": ("masked_number", "status", "skip_reason", "advice", "retry_of_link", "retry")}),
         (
             gettext_lazy("Text"),
             {"fields": ("service", "template", "purpose", "template_code", "masked_text", "variables", "segments")},
@@ -129,22 +128,29 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     def retry_of_link(self, message: SmsMessage) -> Any:
         return _link(message.retry_of_id) if message.retry_of_id else "-"
 
-    @admin.display(description=gettext_lazy("retried as"))
-    def retried_as(self, message: SmsMessage) -> Any:
-        retry_id = message.retries.values_list("pk", flat=True).first()
-        return _link(retry_id) if retry_id else "-"
+    @admin.display(description=gettext_lazy("retry"))
+    def retry(self, message: SmsMessage) -> str:
+        return why_not(message)
 
     def get_fieldsets(self, request: HttpRequest, obj: SmsMessage | None = None) -> Any:
         """Without the lines that most messages leave empty."""
         fieldsets = super().get_fieldsets(request, obj)
         empty = {line for line, field in _OFTEN_EMPTY.items() if obj is not None and not getattr(obj, field)}
+        if obj is not None and not why_not(obj):
+            empty.add("retry")
         return [
             (name, {**options, "fields": [line for line in options["fields"] if line not in empty]})
             for name, options in fieldsets
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("masked_number", "advice", "masked_text", "variables", "retry_of_link", "retried_as")
+        return ("masked_number", "advice", "masked_text", "variables", "retry_of_link", "retry")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SmsMessage | None:
+        message: SmsMessage | None = super().get_object(request, object_id, from_field)
+        if message is not None:
+            prefetch_related_objects([message], Prefetch("retries", SmsMessage.objects.only("retry_of")))
+        return message
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageChangeList]:
         return MessageChangeList
@@ -180,7 +186,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
         message = kwargs.get("obj")
         if message is not None:
             context["may_reveal"] = request.user.has_perm(REVEAL)
-            context["may_retry"] = message.status in _RETRYABLE and request.user.has_perm(RETRY)
+            context["may_retry"] = request.user.has_perm(RETRY) and may_be_retried(message)
         return super().render_change_form(request, context, *args, **kwargs)
 
 

@@ -9,12 +9,13 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from ..api import retry_message
-from ..choices import MessageStatus
+from ..choices import MessageStatus, Purpose
 from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, SmsError, VariablesWiped
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
@@ -27,6 +28,7 @@ MOST_AT_ONCE = 900  # below Django's limit of fields in a form
 #: What the question can be answered with.
 _ALL, _CERTAIN = "all", "certain"
 _NOT_SENT = (MessageStatus.FAILED, MessageStatus.UNDELIVERED)
+_RETRYABLE = frozenset({*_NOT_SENT, MessageStatus.UNKNOWN})
 
 
 class Retries:
@@ -112,6 +114,25 @@ class Retries:
             words = ngettext("%(count)d message was not retried.", "%(count)d messages were not retried.", count)
             messages.warning(request, f"{words % {'count': count}} {reason}" if len(pks) > 1 else reason)
         return retries
+
+
+def may_be_retried(message: SmsMessage) -> bool:
+    """Whether ``retry_message`` would take it, as far as can be seen without trying."""
+    return message.status in _RETRYABLE and not why_not(message)
+
+
+def why_not(message: SmsMessage) -> str:
+    """Why a message that did not arrive is not offered to be retried; empty if it is, or if there is no need to."""
+    if retry := next(iter(message.retries.all()), None):
+        url = reverse("admin:sms_services_smsmessage_change", args=[retry.pk])
+        return format_html(_("Already retried, as message {}."), format_html('<a href="{}">{}</a>', url, retry.pk))
+    if message.status not in _RETRYABLE:
+        return ""
+    if message.purpose == Purpose.OTP or message.wiped_names:
+        return _("Not possible: one-time codes and other sensitive variables are not kept. Have a new text sent.")
+    if not message.service.is_active:
+        return _("Not possible: the service is deactivated. Activate it first.")
+    return ""
 
 
 def _reason(error: SmsError) -> str:
