@@ -2,14 +2,20 @@
 
 Each batch is found along an index and deleted by primary key in a transaction of its own, so it holds no lock for long
 and can be interrupted anywhere. A message that is not settled is never deleted, however old it is.
+
+What other apps' rows have to do with a message is decided by their foreign keys' ``on_delete``: rows go, or let go, in
+the transaction of their message. Such a foreign key needs its index, as every batch looks along it. What others protect
+(``PROTECT``, ``RESTRICT``) stays, however old it is.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, OperationalError, router, transaction
+from django.db.models import ProtectedError, RestrictedError
 from django.utils import timezone
 
+from .delivery.rows import messages
 from .keyset import Position
 from .models import SandboxMessage, SmsAttempt, SmsMessage
 from .retention import SANDBOX, retention
@@ -27,7 +33,7 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[s
         dry_run: only count.
 
     Yields:
-        after each batch what it was of, a purpose or ``sandbox``, and how many there were.
+        after each batch what it was of, a purpose or ``sandbox``, and how many went (with ``dry_run``: would).
 
     Raises:
         ImproperlyConfigured: the setting is wrong; nothing was deleted.
@@ -39,9 +45,7 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[s
         else:
             batches = _message_batches(name, now - age, batch_size)
         for model, pks in batches:
-            if not dry_run:
-                _delete(model, pks)
-            yield name, len(pks)
+            yield name, len(pks) if dry_run else _delete(model, pks)
 
 
 Batch = tuple[type[SmsMessage] | type[SandboxMessage], Sequence[int]]
@@ -49,7 +53,7 @@ Batch = tuple[type[SmsMessage] | type[SandboxMessage], Sequence[int]]
 
 def _message_batches(purpose: str, before: datetime, size: int) -> Iterator[Batch]:
     """Settled messages from the oldest on. It never looks back, where the index is full of what was deleted."""
-    old = SmsMessage.objects.filter(purpose=purpose, created_at__lt=before).settled().oldest_first()
+    old = messages().filter(purpose=purpose, created_at__lt=before).settled().oldest_first()
     rows = list(old.values_list("created_at", "pk")[:size])
     while rows:
         yield SmsMessage, [pk for _created_at, pk in rows]
@@ -58,23 +62,29 @@ def _message_batches(purpose: str, before: datetime, size: int) -> Iterator[Batc
 
 def _sandbox_batches(before: datetime, size: int) -> Iterator[Batch]:
     """Texts of the sandbox in the order in which they came, until they are young enough."""
-    texts = SandboxMessage.objects.order_by("pk")
+    texts = SandboxMessage.objects.using(router.db_for_write(SandboxMessage)).order_by("pk")
     rows = list(texts.values_list("pk", "received_at")[:size])
     while old := [pk for pk, received_at in rows if received_at < before]:
         yield SandboxMessage, old
         rows = list(texts.filter(pk__gt=rows[-1][0]).values_list("pk", "received_at")[:size])
 
 
-def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> None:
+def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> int:
+    """Delete these rows with all that goes with them, but for what others protect. Returns how many went."""
+    using = router.db_for_write(model)
     for left in reversed(range(_TRIES)):
         try:
-            using = router.db_for_write(model)
             with transaction.atomic(using=using):
                 if model is SmsMessage:  # a write first: SQLite refuses a transaction that begins to write too late
                     SmsAttempt.objects.using(using).filter(message_id__in=pks).delete()
-                model.objects.using(using).filter(pk__in=pks).only("pk").delete()
+                _all, by_model = model.objects.using(using).filter(pk__in=pks).only("pk").delete()
+                return by_model.get(model._meta.label, 0)
+        except (ProtectedError, RestrictedError):
+            if len(pks) == 1:
+                return 0
+            middle = len(pks) // 2
+            return _delete(model, pks[:middle]) + _delete(model, pks[middle:])
         except (IntegrityError, OperationalError):
             if not left:
                 raise
-        else:
-            return
+    return 0

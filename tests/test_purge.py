@@ -4,8 +4,11 @@ import io
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
+from django.db import connection, models
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sms_services import tasks
@@ -13,6 +16,7 @@ from sms_services.models import MessageReveal, SandboxMessage, SmsAttempt, SmsMe
 from sms_services.purging import purge
 from tests.log_messages import a_failed_try, a_message, a_service, many_messages
 
+pytest_plugins = ["tests.replica"]
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
@@ -23,6 +27,13 @@ def _retention(sms_settings):
 
 def old(days, **changes):
     return a_message(created_at=timezone.now() - timedelta(days=days), **changes)
+
+
+def many_old_messages(count):
+    messages = many_messages(count)
+    rows = SmsMessage.objects.filter(pk__in=[message.pk for message in messages])
+    rows.update(created_at=models.F("created_at") - timedelta(days=20))
+    return messages
 
 
 def purged(**options):
@@ -161,3 +172,80 @@ def test_the_defaults_keep_codes_for_a_month(settings):
     purged()
     assert left() == {young.pk}
     assert aged.pk not in left()
+
+
+@pytest.mark.usefixtures("unreadable_replica")
+def test_it_reads_where_it_deletes():
+    message, service = old(11), a_service()
+    SandboxMessage.objects.create(
+        service=service, phone_number="+12065550123", text="Hello", received_at=timezone.now() - timedelta(days=5)
+    )
+    counts = dict(purge())
+    assert counts == {"notification": 1, "sandbox": 1}
+    assert not SmsMessage.objects.using("default").filter(pk=message.pk).exists()
+
+
+@pytest.fixture
+def related(transactional_db):
+    """`related(on_delete)`: a model of another app, with a table and a foreign key to messages."""
+    made = []
+
+    def related(on_delete):
+        name = f"Recipient{len(made)}"
+        fields = {
+            "__module__": __name__,
+            "Meta": type("Meta", (), {"app_label": "config"}),
+            "message": models.ForeignKey(SmsMessage, on_delete, null=True, related_name="+"),
+        }
+        model = type(name, (models.Model,), fields)
+        made.append(model)
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+        return model
+
+    yield related
+    for model in made:
+        with connection.schema_editor() as editor:
+            editor.delete_model(model)
+        del apps.all_models["config"][model._meta.model_name]
+    apps.clear_cache()
+
+
+class TestRowsOfOtherApps:
+    def test_those_that_cascade_go_batch_by_batch(self, related):
+        recipients = related(models.CASCADE)
+        kept = recipients.objects.create(message=old(1))
+        skipped = recipients.objects.create(message=None)
+        messages = many_old_messages(25)
+        recipients.objects.bulk_create([recipients(message=message) for message in messages])
+        batches = purge(batch_size=10)
+        assert next(batches) == ("notification", 10)
+        assert recipients.objects.count() == 17
+        assert [count for _name, count in batches] == [10, 5]
+        assert list(recipients.objects.order_by("pk")) == [kept, skipped]
+
+    def test_those_that_let_go_stay(self, related):
+        recipient = related(models.SET_NULL).objects.create(message=old(20))
+        assert list(purge()) == [("notification", 1)]
+        recipient.refresh_from_db()
+        assert recipient.message_id is None
+
+    @pytest.mark.parametrize("on_delete", [models.PROTECT, models.RESTRICT])
+    def test_what_others_protect_stays_and_hinders_nothing(self, related, on_delete):
+        messages = many_old_messages(25)
+        protected = messages[7]
+        a_failed_try(protected)
+        related(on_delete).objects.create(message=protected)
+        assert [count for _name, count in purge(batch_size=10)] == [9, 10, 5]
+        assert left() == {protected.pk}
+        assert protected.attempts.count() == 1
+
+    def test_a_batch_takes_as_many_queries_however_large_the_log_is(self, related):
+        related(models.CASCADE)
+        counts = []
+        for size in (100, 300):
+            many_old_messages(size)
+            with CaptureQueriesContext(connection) as captured:
+                next(purge(batch_size=100))
+            counts.append(len(captured))
+        assert counts[0] == counts[1] <= 12
