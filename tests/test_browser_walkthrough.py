@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
+from sms_services.choices import MessageStatus
 from sms_services.models import AlibabaCloudSms, SmsService, TemplateCode
+from tests.log_messages import LIST, MASKED, a_message, a_service, assert_private, template
 from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, Sign, Template, TwilioSimulator
+from tests.test_sandbox_inbox import with_strict_policy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
@@ -163,3 +166,55 @@ def test_the_import_works_without_javascript(browser, live_server, sms_settings,
         page.get_by_label("Hello").check()
         page.get_by_role("button", name="Import what is chosen").click()
         expect(page.locator(".messagelist .success")).to_contain_text("Imported: 1 new")
+
+
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_log_fits_beside_the_sidebar_and_is_searched(admin_page, live_server, window, theme):
+    page = admin_page
+    page.set_viewport_size(window)
+    page.emulate_media(color_scheme=theme)
+    page.route("**/*", with_strict_policy)
+    service = a_service(name="Alibaba Cloud in mainland China")
+    long = template(key="long", name="Appointment reminder of the evening before")
+    for status in MessageStatus:
+        a_message(status=status, service=service, template=long, phone_number="+8613800001234", segments=12)
+    a_message(status="sent", error_kind="", service=service)
+
+    page.goto(f"{live_server.url}{LIST}")
+    results = page.locator("#changelist-form .results")
+    assert results.evaluate("element => element.scrollWidth <= element.clientWidth")
+    assert_fits_its_window(page)
+    failed = page.locator(".sms-badge-failed").first
+    sign = failed.evaluate("element => getComputedStyle(element, '::before').content")
+    assert "✕" in sign
+    assert contrast(failed) > 4.5
+    assert contrast(page.locator(".sms-badge-sent").first) > 4.5
+    assert contrast(page.locator(".sms-badge-unknown").first) > 4.5
+
+    page.fill("#searchbar", "+1 206 555 0123")
+    page.press("#searchbar", "Enter")
+    expect(page.locator("#searchbar")).to_have_value(MASKED)
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    assert_private(page.url)
+    assert_fits_its_window(page)
+    page.get_by_role("link", name="Failed", exact=True).click()
+    expect(page.locator("#searchbar")).to_have_value(MASKED)
+    assert_private(page.url)
+    page.go_back()
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator("#searchbar")).to_have_value("")
+    expect(page.locator("#result_list tbody tr")).to_have_count(9)
+
+
+def contrast(element):
+    """The contrast of an element's text with its own background, by the formula of WCAG 2."""
+
+    def luminance(colour):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    styles = element.evaluate("element => [getComputedStyle(element).color, getComputedStyle(element).backgroundColor]")
+    darker, lighter = sorted(map(luminance, styles))
+    return (lighter + 0.05) / (darker + 0.05)

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from sms_services.admin.dates import Period
+from sms_services.choices import MessageStatus
 from sms_services.encryption import encrypt
 from sms_services.keyset import Position
 from sms_services.models import MessageExport, MessageReveal, SmsMessage, SmsTemplate
@@ -537,6 +538,22 @@ class TestQueries:
 def test_the_log_opens_in_popups_and_is_not_sortable(admin_client):
     newest = many_messages(3)[-1]
     assert listed(admin_client, o="1", _popup="1")[0] == newest.pk
+
+
+@pytest.mark.parametrize("status", MessageStatus)
+def test_a_status_is_a_word_with_a_sign_of_its_own_in_the_list_and_on_the_page(admin_client, status):
+    message = a_message(status=status, error_kind="quota")
+    badge = f'<span class="sms-badge sms-badge-{status}">{status.label}</span>'
+    for url in (LIST, page_of(message)):
+        assert badge in admin_client.get(url).content.decode()
+    assert ">Quota</div>" in admin_client.get(LIST).content.decode()
+
+
+def test_a_message_is_named_with_its_status_in_the_readers_language(admin_client):
+    message = a_message(status="undelivered")
+    assert str(message) == f"{MASKED} (Undelivered)"
+    with translation.override("zh-hans"):
+        assert str(message) == f"{MASKED} (未送达)"
 
 
 def test_a_message_shows_its_retries_both_ways(admin_client):

@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -69,8 +71,8 @@ class SmsAttemptInline(ReadOnly, admin.TabularInline):
 
 @admin.register(SmsMessage)
 class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.ModelAdmin):
-    list_display = ("created_at", "masked_number", "status", "error_kind", "service", "template", "segments")
-    list_display_links = ("created_at", "masked_number")
+    list_display = ("created", "masked_number", "outcome", "service_and_template", "segments")
+    list_display_links = ("created", "masked_number")
     list_filter = ("status", "error_kind", FailedTryFilter, ServiceFilter, TemplateFilter, "purpose")
     list_select_related = ("service", "template")
     sortable_by = ()
@@ -81,7 +83,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     actions = ("retry_selected",)
     inlines = (SmsAttemptInline,)
     fieldsets = (
-        (None, {"fields": ("masked_number", "status", "skip_reason", "advice", "retry_of_link", "retry")}),
+        (None, {"fields": ("masked_number", "status_badge", "skip_reason", "advice", "retry_of_link", "retry")}),
         (
             gettext_lazy("Text"),
             {"fields": ("service", "template", "purpose", "template_code", "masked_text", "variables", "segments")},
@@ -104,9 +106,29 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     class Media:
         css = {"all": ("sms_services/admin.css",)}
 
+    @admin.display(description=gettext_lazy("created"))
+    def created(self, message: SmsMessage) -> SafeString:
+        moment = timezone.localtime(message.created_at)
+        return _two_lines(date_format(moment, "DATE_FORMAT"), date_format(moment, "TIME_FORMAT"))
+
     @admin.display(description=gettext_lazy("phone number"))
     def masked_number(self, message: SmsMessage) -> str:
         return mask(message.phone_number)
+
+    @admin.display(description=gettext_lazy("status"))
+    def status_badge(self, message: SmsMessage) -> SafeString:
+        """The word, in a colour and with a sign of its own."""
+        words = message.get_status_display()
+        return format_html('<span class="sms-badge sms-badge-{}">{}</span>', message.status, words)
+
+    @admin.display(description=gettext_lazy("status"))
+    def outcome(self, message: SmsMessage) -> SafeString:
+        """The status, and below it what was wrong."""
+        return _two_lines(self.status_badge(message), message.get_error_kind_display())
+
+    @admin.display(description=gettext_lazy("service and template"))
+    def service_and_template(self, message: SmsMessage) -> SafeString:
+        return _two_lines(message.service.name, message.template or message.template_code)
 
     @admin.display(description=gettext_lazy("what to do"))
     def advice(self, message: SmsMessage) -> Any:
@@ -144,7 +166,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("masked_number", "advice", "masked_text", "variables", "retry_of_link", "retry")
+        return ("masked_number", "status_badge", "advice", "masked_text", "variables", "retry_of_link", "retry")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SmsMessage | None:
         message: SmsMessage | None = super().get_object(request, object_id, from_field)
@@ -188,6 +210,11 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
             context["may_reveal"] = request.user.has_perm(REVEAL)
             context["may_retry"] = request.user.has_perm(RETRY) and may_be_retried(message)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _two_lines(first: Any, second: Any) -> SafeString:
+    """For a cell of the list, which has no room for as many columns as a message has fields."""
+    return format_html('{}<div class="sms-second">{}</div>', first, second) if second else format_html("{}", first)
 
 
 def _link(pk: int) -> SafeString:

@@ -214,7 +214,7 @@ class SmsMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{mask(self.phone_number)} ({self.status})"
+        return f"{mask(self.phone_number)} ({self.get_status_display()})"
 
     def __repr__(self) -> str:
         return f"<SmsMessage {self.pk}: {self}>"
