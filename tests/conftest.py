@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from . import network
+from .replica import ReadsElsewhere
 from .services import REQUIRED, SERVICES, reachable
 
 # Modules with assertions that are no test modules themselves.
@@ -66,6 +67,12 @@ def sms_settings(settings: Any) -> Callable[..., None]:
         settings.SMS_SERVICES = {**settings.SMS_SERVICES, **changes}
 
     return change
+
+
+@pytest.fixture
+def unreadable_replica(settings: Any) -> None:
+    """Reads of the app go to a replica that does not answer; see `tests/replica.py`."""
+    settings.DATABASE_ROUTERS = [ReadsElsewhere()]
 
 
 def _need(available: Any, reason: str) -> None:

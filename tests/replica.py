@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import pytest
-
 
 class ReadsElsewhere:
-    """A router that sends the reads of this app to a replica that does not answer: whoever reads there, fails."""
+    """A router that sends reads to a replica that does not answer: whoever reads there, fails.
+
+    Those of the models with these names, or of the whole app.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        return "replica" if model._meta.app_label == "sms_services" else None
-
-
-@pytest.fixture
-def unreadable_replica(settings: Any) -> None:
-    settings.DATABASE_ROUTERS = ["tests.replica.ReadsElsewhere"]
+        options = model._meta
+        ours = options.app_label == "sms_services" and (not self.names or options.model_name in self.names)
+        return "replica" if ours else None

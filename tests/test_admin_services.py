@@ -8,6 +8,8 @@ from django.db import connections
 from django.urls import reverse
 
 from sms_services.models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, SmsTemplate, TwilioSms
+from tests.log_messages import a_message
+from tests.replica import ReadsElsewhere
 from tests.simulators import TwilioSimulator
 
 pytestmark = pytest.mark.django_db
@@ -204,6 +206,13 @@ def test_the_outcome_of_a_test_message_comes_with_advice(admin_client):
     page = response.content.decode()
     assert "Outcome: Failed" in page
     assert "This sandbox number refuses every text." in page
+
+
+def test_the_outcome_is_read_where_it_was_written(admin_client, settings):
+    sent = a_message()
+    settings.DATABASE_ROUTERS = [ReadsElsewhere("smsmessage")]
+    url = reverse("admin:sms_services_smsservice_test", args=[sent.service_id])
+    assert "Outcome: Failed" in admin_client.get(f"{url}?message={sent.pk}").content.decode()
 
 
 def test_a_wrong_test_message_keeps_what_was_typed_and_sends_nothing(admin_client):

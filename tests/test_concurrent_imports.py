@@ -21,7 +21,7 @@ from tests.services_under_test import create_service
 from tests.simulators import AlibabaCloudSimulator
 from tests.test_template_import import import_url, press, registered, rows, take_all
 
-pytest_plugins = ["tests.services_under_test", "tests.replica"]
+pytest_plugins = ["tests.services_under_test"]
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
 

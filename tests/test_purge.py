@@ -16,7 +16,6 @@ from sms_services.models import MessageReveal, SandboxMessage, SmsAttempt, SmsMe
 from sms_services.purging import purge
 from tests.log_messages import a_failed_try, a_message, a_service, many_messages
 
-pytest_plugins = ["tests.replica"]
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 

@@ -1,16 +1,22 @@
 """Retrying: a new message that points at the old one, once, and never a second text without a question."""
 
 import threading
+from contextlib import contextmanager
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.db import connection, transaction
+from django.db.models.signals import pre_save
 
 from sms_services.api import retry_message
 from sms_services.choices import MessageStatus
 from sms_services.exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, VariablesWiped
 from sms_services.models import SandboxMessage, SmsMessage
 from tests.log_messages import LIST, MASKED, NUMBER, a_message, a_service, assert_private, log_in, page_of, template
+from tests.replica import ReadsElsewhere
 
 pytest_plugins = ["tests.services_under_test"]
 
@@ -148,6 +154,21 @@ def press(client, message, **answer):
     return client.post(page_of(message, "retry"), answer)
 
 
+@contextmanager
+def unrecordable(message):
+    """The database refuses the line in the history of a message."""
+
+    def spoil(instance, **kwargs):
+        if instance.object_id == message.pk:
+            instance.action_flag = None
+
+    pre_save.connect(spoil, sender=LogEntry)
+    try:
+        yield
+    finally:
+        pre_save.disconnect(spoil, sender=LogEntry)
+
+
 def choose(client, messages, **answer):
     form = {"action": "retry_selected", "_selected_action": [message.pk for message in messages], **answer}
     if answer:
@@ -223,6 +244,27 @@ class TestButton:
         response = client.post(page_of(old, "retry"), follow=True)
         assert f"already retried, as message {new.pk}" in response.content.decode()
 
+    @pytest.mark.django_db(transaction=True)
+    def test_without_a_record_nothing_is_sent_and_no_error_page_is_shown(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        old = a_message()
+        with unrecordable(old):
+            response = client.post(page_of(old, "retry"), follow=True)
+        assert "Something went wrong, so nothing was queued or recorded. Try again." in response.content.decode()
+        assert not old.retries.exists()
+        assert broker.take("sms") == []
+        press(client, old)
+        assert LogEntry.objects.get().object_id == str(old.pk)
+
+    def test_the_record_is_made_from_what_was_written(self, broker, settings, rf):
+        old = a_message()
+        settings.DATABASE_ROUTERS = [ReadsElsewhere("smsmessage")]
+        request = rf.post("/")
+        request.user, request.session = User.objects.create_superuser("root"), {}
+        request._messages = FallbackStorage(request)
+        (retry,) = site.get_model_admin(SmsMessage)._retry(request, [old.pk], [])
+        assert (retry.retry_of_id, LogEntry.objects.get().object_id) == (old.pk, str(old.pk))
+
     def test_it_is_a_post(self, client):
         log_in(client, VIEW, RETRY)
         assert client.get(page_of(a_message(), "retry")).status_code == 405
@@ -279,6 +321,20 @@ class TestAction:
         page = choose(client, [a_message() for _ in range(3)]).content.decode()
         assert "At most 2 messages" in page
         assert SmsMessage.objects.count() == 3
+
+    @pytest.mark.django_db(transaction=True)
+    def test_one_that_cannot_be_recorded_is_not_done_and_the_others_are(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        messages = [a_message() for _ in range(3)]
+        with unrecordable(messages[1]):
+            page = choose(client, messages).content.decode()
+        assert "2 messages were queued once more." in page
+        assert "1 message was not retried. Something went wrong, so nothing was queued or recorded." in page
+        assert_private(page)
+        retries = SmsMessage.objects.exclude(retry_of=None)
+        assert {retry.retry_of for retry in retries} == {messages[0], messages[2]}
+        assert {entry.object_id for entry in LogEntry.objects.all()} == {str(messages[0].pk), str(messages[2].pk)}
+        assert sorted(task.args for task in broker.take("sms")) == sorted([[retry.pk]] for retry in retries)
 
     def test_the_history_names_who_and_no_number(self, client, broker):
         user = log_in(client, VIEW, RETRY)

@@ -363,6 +363,29 @@ class TestSending:
         assert not SmsMessage.objects.exists()
         assert platform.requests == []
 
+    @pytest.mark.parametrize("send", [send_message, queue_message])
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.databases
+    def test_a_pending_one_of_230_is_refused_until_its_approval_is_imported(
+        self, admin_client, platform, service, broker, send
+    ):
+        platform.templates = registered(230)
+        platform.templates[120] = replace(platform.templates[120], audit_status=PENDING)
+        confirm(admin_client, service, admin_client.get(import_url(service)))
+        with pytest.raises(UnusableTemplate, match="still reviewing SMS_200120"):
+            send(service, MAINLAND, "parcel-120", {"parcel": "A1"})
+        assert not SmsMessage.objects.exists()
+        assert platform.journal == []
+        send(service, MAINLAND, "parcel-121", {"parcel": "A1"})
+        platform.templates[120] = replace(platform.templates[120], audit_status="AUDIT_STATE_PASS")
+        page = admin_client.get(import_url(service))
+        with pytest.raises(UnusableTemplate):  # shown is not imported
+            send(service, MAINLAND, "parcel-120", {"parcel": "A1"})
+        confirm(admin_client, service, page)
+        send(service, MAINLAND, "parcel-120", {"parcel": "A2"})
+        broker.work()
+        assert [message.template_code for message in platform.journal] == ["SMS_200121", "SMS_200120"]
+
     @pytest.mark.parametrize("status", ["", TemplateStatus.APPROVED])
     @pytest.mark.django_db(transaction=True)
     def test_what_is_approved_or_was_never_asked_for_is_sent(self, service, template, status):

@@ -1,11 +1,14 @@
 """Sending once more what did not arrive, for one message or for many, with a question before any text comes twice."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import transaction
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -16,7 +19,10 @@ from django.views.decorators.http import require_POST
 
 from ..api import retry_message
 from ..choices import MessageStatus, Purpose
+from ..delivery.rows import database
+from ..delivery.rows import messages as stored_messages
 from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, SmsError, VariablesWiped
+from ..logs import log
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
 from .privacy import private_post
@@ -96,15 +102,14 @@ class Retries:
         refused: Counter[str] = Counter()
         for pk in pks:
             try:
-                retry = retry_message(pk, even_if_in_doubt=pk in twice)
+                retries.append(self._retry_and_record(request, pk, in_doubt=pk in twice))
             except SmsError as error:
                 refused[str(error) if len(pks) == 1 else _reason(error)] += 1
-                continue
             except SmsMessage.DoesNotExist:
                 refused[_("The message was purged.")] += 1
-                continue
-            retries.append(retry)
-            self.log_change(request, retry.retry_of, _("Retried as message %d.") % retry.pk)  # type: ignore[attr-defined]
+            except Exception as error:  # noqa: BLE001 - others were retried before it: what became of them must be said
+                log(logging.ERROR, "sms.retry_failed", message=pk, error=type(error).__name__)
+                refused[_("Something went wrong, so nothing was queued or recorded. Try again.")] += 1
         if retries:
             words = ngettext(
                 "%(count)d message was queued once more.", "%(count)d messages were queued once more.", len(retries)
@@ -114,6 +119,16 @@ class Retries:
             words = ngettext("%(count)d message was not retried.", "%(count)d messages were not retried.", count)
             messages.warning(request, f"{words % {'count': count}} {reason}" if len(pks) > 1 else reason)
         return retries
+
+    def _retry_and_record(self, request: HttpRequest, pk: int, in_doubt: bool) -> SmsMessage:
+        """The retry and the line that says who wanted it: both, or neither."""
+        with transaction.atomic(using=database()):
+            # A write first: SQLite refuses a transaction that begins to write too late.
+            stored_messages().filter(pk=pk).update(tries=F("tries"))
+            retry = retry_message(pk, even_if_in_doubt=in_doubt)
+            old = stored_messages().get(pk=pk)
+            self.log_change(request, old, _("Retried as message %d.") % retry.pk)  # type: ignore[attr-defined]
+        return retry
 
 
 def may_be_retried(message: SmsMessage) -> bool:

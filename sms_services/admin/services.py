@@ -19,6 +19,7 @@ from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelF
 from ..advice import advice_for
 from ..api import send_message
 from ..choices import ErrorKind
+from ..delivery.rows import messages as stored_messages
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..providers import get_provider
@@ -185,7 +186,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         pk = request.GET.get("message", "")
         if request.method != "GET" or not pk.isdecimal() or len(pk) > 18:
             return None
-        return SmsMessage.objects.filter(pk=int(pk), service_id=service.pk).first()
+        return stored_messages().filter(pk=int(pk), service_id=service.pk).first()
 
     def _change_url(self, service: SmsService) -> str:
         name = "admin:sms_services_smsservice_change"
