@@ -5,23 +5,23 @@ anything is stored. ``retry_message`` queues a message that did not arrive once 
 says raises nothing: it is the message's status and error kind.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from .choices import MessageStatus, Purpose
+from .compiled import fetch
 from .conf import get_settings
-from .delivery.delivering import deliver
+from .delivery.delivering import insert_and_deliver
 from .delivery.queueing import ring
-from .delivery.rows import database
+from .delivery.rows import database, insert
 from .delivery.rows import messages as stored_messages
 from .exceptions import (
     AlreadyRetried,
@@ -34,15 +34,14 @@ from .exceptions import (
     OpenTransaction,
     UnknownService,
     UnknownTemplate,
+    UnusableService,
     UnusableTemplate,
     VariablesWiped,
 )
-from .logs import log
 from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
 from .params import checked_params
 from .phone_numbers import mask, normalize
 from .placeholders import validate_placeholders
-from .providers import get_provider
 from .transactions import in_open_transaction
 from .validators import TEMPLATE_CODE
 
@@ -78,19 +77,14 @@ def send_message(
         one message per number, in their order, with the outcome of this try.
 
     Raises:
-        NoRecipients, InvalidPhoneNumber, UnknownService, InactiveService, UnknownTemplate, UnusableTemplate,
-        InvalidParams: wrong use; nothing was stored or sent.
+        NoRecipients, InvalidPhoneNumber, UnknownService, InactiveService, UnusableService, UnknownTemplate,
+        UnusableTemplate, InvalidParams: wrong use; nothing was stored or sent.
         OpenTransaction: a transaction is open, whose rollback would forget a text that went out.
         MissingSDK, InvalidConfiguration, EncryptionKeyError: the service cannot send at all; nothing was stored.
     """
     _refuse_open_transaction()
     service, messages = _composed(service, phone_numbers, template, params, purpose)
-    get_provider(service)
-    _insert(messages)
-    try:
-        deliver(service, messages)
-    except Exception as error:  # noqa: BLE001 - the rows are stored: whoever sees an error would send them again
-        log(logging.ERROR, "sms.delivery_interrupted", service=service.key, error=type(error).__name__)
+    insert_and_deliver(service, messages)
     return messages
 
 
@@ -111,7 +105,7 @@ def queue_message(
     """
     service, messages = _composed(service, phone_numbers, template, params, purpose)
     with transaction.atomic(using=database()):
-        _insert(messages)
+        insert(messages)
         ids = [message.pk for message in messages]
         transaction.on_commit(lambda: ring(service, ids, messages[0].purpose), using=database(), robust=True)
     return messages
@@ -138,7 +132,7 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
         InDoubt: it is ``unknown``, and ``even_if_in_doubt`` was not given.
         AlreadyRetried: it has a retry; ``retry_id`` says which.
         VariablesWiped: it is a one-time code, or had other sensitive variables. Send a new text instead.
-        InactiveService: its service is deactivated.
+        InactiveService, UnusableService: its service is deactivated, or its signature not approved.
         InvalidParams: its service would not take it any more.
     """
     message = stored_messages().get(pk=message.pk if isinstance(message, SmsMessage) else message)
@@ -162,7 +156,7 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
             # Nobody moves the old message on while its retry is made.
             if not stored_messages().filter(pk=message.pk, status=message.status).update(tries=F("tries")):
                 raise NotRetryable(_("The message has just changed. Look at it again."))
-            _insert([retry])
+            insert([retry])
             transaction.on_commit(lambda: ring(service, [retry.pk], retry.purpose), using=database(), robust=True)
     except IntegrityError:
         _check_retryable(message, even_if_in_doubt)  # somebody was faster
@@ -226,6 +220,8 @@ def _current_service(service: SmsService | str) -> SmsService:
         raise UnknownService(f"There is no SMS service with the key {key!r}. Known keys: {known}.")
     if not current.is_active:
         raise InactiveService(_("The SMS service “%s” is deactivated. Activate it in admin, or use another.") % current)
+    if problem := current.problem:
+        raise UnusableService(f"{current}: {problem}")
     return current
 
 
@@ -263,7 +259,7 @@ def _template_and_registration(
         raise UnknownTemplate(f"A template is an SmsTemplate, its key or a code, not {type(template).__name__}.")
     if bare_code:
         return _by_code(service, template, purpose)
-    found = SmsTemplate.objects.filter(key=template).first()
+    found = fetch(SmsTemplate, router.db_for_read(SmsTemplate), key=template)
     if found is None:
         shown = template if _SLUG.fullmatch(template) else "…"  # whatever else was given may be a text or a number
         raise UnknownTemplate(f"There is no SMS template with the key {shown!r}.")
@@ -319,10 +315,3 @@ def _check_for_provider(service: SmsService, messages: Sequence[SmsMessage]) -> 
     for message in messages:
         if problem := provider.problem_with(message.outgoing()):
             raise InvalidParams(f"{mask(message.phone_number)}: {problem}")
-
-
-def _insert(messages: Sequence[SmsMessage]) -> None:
-    if len(messages) == 1:
-        messages[0].save(force_insert=True, using=database())
-    else:
-        SmsMessage.objects.using(database()).bulk_create(messages, batch_size=1000)

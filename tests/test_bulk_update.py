@@ -45,8 +45,8 @@ def messages():
     return messages
 
 
-def update(fields, rows, **where):
-    return update_rows(SmsMessage, fields, rows, using="default", **where)
+def update(fields, rows, **options):
+    return update_rows(SmsMessage, fields, rows, using="default", **options)
 
 
 def test_each_row_gets_its_own_values_of_every_type(messages):
@@ -98,19 +98,44 @@ def test_only_the_rows_and_fields_that_are_named_change(messages):
 
 def test_guards_leave_other_rows_as_they_are(messages):
     rows = messages(4)
-    SmsMessage.objects.filter(pk__in=[rows[0].pk, rows[1].pk]).update(status=MessageStatus.SENDING, claim="mine's 100%")
+    SmsMessage.objects.filter(pk=rows[0].pk).update(status=MessageStatus.SENDING, claim="mine's 100%")
+    SmsMessage.objects.filter(pk=rows[1].pk).update(status=MessageStatus.SENDING, claim="another of mine")
     SmsMessage.objects.filter(pk=rows[2].pk).update(status=MessageStatus.SENDING, claim="theirs")
-    changed = update(["text"], [(row.pk, "after") for row in rows], claim="mine's 100%", status=MessageStatus.SENDING)
-    assert changed == 2
+    were = [MessageStatus.SENDING, MessageStatus.SENDING, MessageStatus.SENDING, MessageStatus.QUEUED]
+    claims = ["mine's 100%", "another of mine", "mine's 100%", ""]
+    changed = update(
+        ["text"],
+        [(row.pk, was, claim, "after") for row, was, claim in zip(rows, were, claims, strict=True)],
+        guards=["status", "claim"],
+    )
+    assert changed == 3
     assert list(SmsMessage.objects.order_by("pk").values_list("text", flat=True)) == [
-        "after", "after", "before", "before",
+        "after", "after", "before", "after",
+    ]  # fmt: skip
+
+
+def test_a_guarded_field_may_change(messages):
+    first, second = messages(2)
+    rows = [(first.pk, MessageStatus.QUEUED, MessageStatus.SENT), (second.pk, MessageStatus.SENT, MessageStatus.FAILED)]
+    assert update(["status"], rows, guards=["status"]) == 1
+    assert list(SmsMessage.objects.order_by("pk").values_list("status", flat=True)) == ["sent", "queued"]
+
+
+def test_only_rows_of_the_queryset_change(messages):
+    """It may read other tables, and the one that changes."""
+    rows = messages(4)
+    SmsMessage.objects.filter(pk=rows[0].pk).update(text="100% other")
+    among = SmsMessage.objects.filter(service__key="sandbox").exclude(text="100% other").exclude(pk=rows[1].pk)
+    assert update(["text"], [(row.pk, "after") for row in rows], among=among) == 2
+    assert list(SmsMessage.objects.order_by("pk").values_list("text", flat=True)) == [
+        "100% other", "before", "after", "after",
     ]  # fmt: skip
 
 
 def test_rows_that_keep_their_values_count_too(messages):
     """MySQL may count only what differs; settling asks how many rows it still held."""
     rows = messages(3)
-    assert update(["text"], [(row.pk, "before") for row in rows], status=MessageStatus.QUEUED) == 3
+    assert update(["text"], [(row.pk, "before") for row in rows]) == 3
 
 
 def test_rows_that_are_gone_do_not_count(messages):

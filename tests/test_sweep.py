@@ -263,7 +263,7 @@ class TestLateWorkers:
         broker.take("sms")
         due([message])
         doubt_lost(timezone.now())
-        settle(sandbox, "claim-of-a-worker", [message], [result], can_look_up=True)
+        settle(sandbox, [message], [result], can_look_up=True)
         row = SmsMessage.objects.get()
         assert (row.status, row.error_kind) == (status, kind)
         assert broker.take("sms") == []
@@ -279,7 +279,7 @@ class TestLateWorkers:
         due(messages[:2])
         assert doubt_lost(timezone.now()) == 2
         results = [self.ACCEPTED, self.UNCERTAIN, self.ACCEPTED, self.NOT_SENT]
-        settle(sandbox, "claim-of-a-worker", messages, results, can_look_up=True)
+        settle(sandbox, messages, results, can_look_up=True)
         statuses = list(SmsMessage.objects.order_by("pk").values_list("status", flat=True))
         assert statuses == ["sent", "unknown", "sent", "queued"]
 
@@ -290,7 +290,7 @@ class TestLateWorkers:
         (message,) = claimed(sandbox, template)
         broker.take("sms")
         SmsMessage.objects.update(status=final, sweep_at=None)
-        settle(sandbox, "claim-of-a-worker", [message], [result], can_look_up=True)
+        settle(sandbox, [message], [result], can_look_up=True)
         broker.work()
         assert SmsMessage.objects.get().status == final
         assert (heard.sent, heard.failed) == ([], []), "nothing happened to the message"
@@ -298,7 +298,7 @@ class TestLateWorkers:
     def test_the_claim_of_another_worker_is_not_settled(self, sandbox, template):
         (message,) = claimed(sandbox, template, claim="mine")
         SmsMessage.objects.update(claim="theirs")
-        settle(sandbox, "mine", [message], [self.ACCEPTED], can_look_up=True)
+        settle(sandbox, [message], [self.ACCEPTED], can_look_up=True)
         assert SmsMessage.objects.get().status == MessageStatus.SENDING
 
 
@@ -370,7 +370,7 @@ class TestTransitions:
             return message
 
         def settled_as(result):
-            return lambda message: settle(sandbox, "claim", [message], [result], can_look_up=True)
+            return lambda message: settle(sandbox, [message], [result], can_look_up=True)
 
         paths = {
             "deliver_messages": lambda message: tasks.deliver_messages([message.pk]),

@@ -173,9 +173,9 @@ class TestTwilio(ProviderContract):
 
     def test_the_client_keeps_no_request(self, simulator, provider):
         provider.send([message()], "reference")
-        http = provider.client.http_client
-        assert http._test_only_last_request is None
-        assert http._test_only_last_response is None
+        kept = vars(provider.client.http_client)
+        assert set(kept) == {"timeout", "pools", "answer"}
+        assert set(vars(kept["answer"])) == {"status", "headers"}
 
     def test_only_the_configuration_counts(self, simulator, monkeypatch, tmp_path):
         netrc = tmp_path / "netrc"
@@ -196,10 +196,24 @@ class TestTwilio(ProviderContract):
     def test_timeouts_are_the_configurations(self, simulator):
         provider = self.build(simulator, connect_timeout=1.5, read_timeout=2.5, threads=7)
         http = provider.client.http_client
-        assert http.timeout == (1.5, 2.5)
+        assert (http.timeout.connect_timeout, http.timeout.read_timeout) == (1.5, 2.5)
         for url in ("https://api.twilio.com", simulator.url):
-            adapter = http.session.get_adapter(url)
-            assert (adapter._pool_maxsize, adapter._pool_block, adapter.max_retries.total) == (7, True, 0)
+            pool = http.pools.connection_from_url(url)
+            assert (pool.pool.maxsize, pool.block) == (7, True)
+
+    def test_certificates_and_proxies_are_those_of_the_environment(self, simulator, monkeypatch, tmp_path):
+        bundle = tmp_path / "bundle.pem"
+        bundle.touch()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        monkeypatch.setenv("HTTPS_PROXY", "http://somebody:password@127.0.0.1:9")
+        pools = self.build(simulator, endpoint_url="", threads=5).client.http_client.pools
+        assert pools.proxy.netloc == "127.0.0.1:9"
+        assert pools.proxy_headers == {"Proxy-Authorization": "Basic c29tZWJvZHk6cGFzc3dvcmQ="}
+        assert pools.connection_pool_kw["ca_certs"] == str(bundle)
+        assert pools.connection_pool_kw["cert_reqs"] == "CERT_REQUIRED"
+        assert pools.connection_pool_kw["maxsize"] == 5
+        monkeypatch.setenv("NO_PROXY", "api.twilio.com")
+        assert self.build(simulator, endpoint_url="").client.http_client.pools.proxy is None
 
     # Verifying
 

@@ -5,14 +5,17 @@ with a table of values.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.db import connections, models
 
 # The values stand in a subquery: the statement has to begin with UPDATE for SQLite's driver to count rows.
 _NEW = "(WITH new ({names}) AS (VALUES {rows}) SELECT * FROM new) AS new"
-_POSTGRESQL_AND_SQLITE = "UPDATE {table} SET {assignments} FROM {new} WHERE {table}.{key} = new.{key}{where}"
-_MYSQL = "UPDATE {table} JOIN {new} ON {table}.{key} = new.{key} SET {assignments} WHERE 1 = 1{where}"
+_POSTGRESQL_AND_SQLITE = "UPDATE {table} SET {assignments} FROM {new} WHERE {matches}"
+_MYSQL = "UPDATE {table} JOIN {new} ON {matches} SET {assignments} WHERE 1 = 1"
+# MySQL updates no table that a subquery reads, unless that one is a table of its own.
+_AMONG = " AND {table}.{key} IN (SELECT * FROM ({subquery}) AS among)"
 
 
 def update_rows(
@@ -21,14 +24,16 @@ def update_rows(
     rows: Sequence[Sequence[Any]],
     *,
     using: str,
-    **where: Any,
+    guards: Sequence[str] = (),
+    among: models.QuerySet[Any] | None = None,
 ) -> int:
     """Set several fields of many rows, each row to values of its own.
 
     Args:
         field_names: the fields to set.
-        rows: per row its primary key and then a value per field.
-        where: fields and the values that they must have now; other rows stay as they are.
+        rows: per row its primary key, a value per guard, and a value per field.
+        guards: fields that must now have the row's value for them; other rows stay as they are.
+        among: rows of which the changed ones must be, too.
 
     Returns:
         how many rows were changed.
@@ -36,36 +41,53 @@ def update_rows(
     if not rows:
         return 0
     connection = connections[using]
-    quote = connection.ops.quote_name
-    fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in field_names)]
-    guards: list[Any] = [model._meta.get_field(name) for name in where]
-    table = quote(model._meta.db_table)
-
-    def prepared(field: Any, value: Any) -> Any:
-        return field.get_db_prep_save(value, connection=connection)
-
-    row_sql = "({})".format(", ".join(["%s"] * len(fields)))
-    first_row = row_sql
-    if connection.vendor == "postgresql":
-        # The first row types the columns; PostgreSQL would take everything that it cannot see for text.
-        first_row = "({})".format(", ".join(f"%s::{field.db_type(connection)}" for field in fields))
-    # MySQL writes ROW(1, 2) where everybody else, MariaDB included, writes (1, 2).
-    is_mysql = connection.vendor == "mysql" and not getattr(connection, "mysql_is_mariadb", False)
-    constructor = "ROW" if is_mysql else ""
-    template = _MYSQL if connection.vendor == "mysql" else _POSTGRESQL_AND_SQLITE
-    prefix = f"{table}." if connection.vendor == "mysql" else ""
-    sql = template.format(
-        table=table,
-        key=quote(fields[0].column),
-        new=_NEW.format(
-            names=", ".join(quote(field.column) for field in fields),
-            rows=", ".join(f"{constructor}{row}" for row in [first_row] + [row_sql] * (len(rows) - 1)),
-        ),
-        assignments=", ".join(f"{prefix}{quote(f.column)} = new.{quote(f.column)}" for f in fields[1:]),
-        where="".join(f" AND {table}.{quote(guard.column)} = %s" for guard in guards),
-    )
-    values = [prepared(field, value) for row in rows for field, value in zip(fields, row, strict=True)]
-    values += [prepared(guard, where[guard.name]) for guard in guards]
+    fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in (*guards, *field_names))]
+    columns = [
+        [field.get_db_prep_save(row[n], connection=connection) for row in rows] for n, field in enumerate(fields)
+    ]
+    values = [value for row in zip(*columns, strict=True) for value in row]
+    sql = _statement(model, tuple(field_names), tuple(guards), len(rows), using)
+    if among is not None:
+        subquery, parameters = among.values("pk").query.get_compiler(using).as_sql()
+        quote = connection.ops.quote_name
+        sql += _AMONG.format(table=quote(model._meta.db_table), key=quote(fields[0].column), subquery=subquery)
+        values += parameters
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return int(cursor.rowcount)
+
+
+@lru_cache(maxsize=256)
+def _statement(
+    model: type[models.Model], names: tuple[str, ...], guards: tuple[str, ...], count: int, using: str
+) -> str:
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    table = quote(model._meta.db_table)
+    key: Any = model._meta.pk
+    guarding: list[Any] = [model._meta.get_field(name) for name in guards]
+    changing: list[Any] = [model._meta.get_field(name) for name in names]
+    # A field may be both: what it must have now has a name of its own.
+    columns = [(key.column, key), *((f"was_{f.column}", f) for f in guarding), *((f.column, f) for f in changing)]
+    row = "({})".format(", ".join(["%s"] * len(columns)))
+    first_row = row
+    if connection.vendor == "postgresql":
+        # The first row types the columns; PostgreSQL would take everything that it cannot see for text.
+        first_row = "({})".format(", ".join(f"%s::{field.db_type(connection)}" for _, field in columns))
+    # MySQL writes ROW(1, 2) where everybody else, MariaDB included, writes (1, 2).
+    is_mysql = connection.vendor == "mysql" and not getattr(connection, "mysql_is_mariadb", False)
+    constructor = "ROW" if is_mysql else ""
+    new = _NEW.format(
+        names=", ".join(quote(name) for name, _ in columns),
+        rows=", ".join(f"{constructor}{row}" for row in [first_row] + [row] * (count - 1)),
+    )
+    matches = [f"{table}.{quote(key.column)} = new.{quote(key.column)}"]
+    matches += [f"{table}.{quote(f.column)} = new.{quote(f'was_{f.column}')}" for f in guarding]
+    prefix = f"{table}." if connection.vendor == "mysql" else ""
+    template = _MYSQL if connection.vendor == "mysql" else _POSTGRESQL_AND_SQLITE
+    return template.format(
+        table=table,
+        new=new,
+        matches=" AND ".join(matches),
+        assignments=", ".join(f"{prefix}{quote(f.column)} = new.{quote(f.column)}" for f in changing),
+    )

@@ -1,24 +1,28 @@
-"""The one path by which every text leaves: claim, call the provider, write the outcome; then the next batch."""
+"""The one path by which every text leaves: claim, call the provider, write the outcome; then the next ones.
+
+A caller has at most ``CLAIM_SIZE`` messages claimed and not settled (of a provider with batches, those of one
+request): so many are in doubt when its process is killed. Within that, a provider that takes one message per request
+is kept busy: while half of them fly, the other half is settled and replaced by the next ones, in one statement. So
+its threads wait neither for the slowest message of a part nor for the database.
+"""
 
 import logging
-import uuid
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections import deque
+from collections.abc import Iterator, Sequence
 
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
-from ..conf import get_settings
+from ..choices import ErrorKind, Outcome, Purpose
 from ..exceptions import EncryptionKeyError
 from ..logs import log
 from ..models import SmsMessage, SmsService
 from ..providers import get_provider
-from ..providers.base import OutgoingMessage, Provider, Result
+from ..providers.base import CLAIM_SIZE, Provider, Result
+from .claiming import Claim
+from .flight import Departure, Flight
 from .pacing import Pace
 from .queueing import put_to_broker, ring, task_size
-from .rows import messages as stored_messages
+from .rows import insert
 from .settling import settle
 
 SERVICE_INACTIVE = "service_inactive"
@@ -39,88 +43,114 @@ def deliver(service: SmsService, messages: Sequence[SmsMessage]) -> None:
     if not service.is_active:
         _refuse(service, messages, SERVICE_INACTIVE)
         return
-    provider = get_provider(service)
-    pace = Pace.of(service)
-    purpose = messages[0].purpose
-    ready = _readable(messages)
-    rest = {message.pk for message, _ in ready}
-    for indexes in provider.batches([outgoing for _, outgoing in ready], pace.batch_limit):
-        wait = pace.take(len(indexes), codes=purpose == Purpose.OTP)
-        if wait:
-            _postpone(service, sorted(rest), purpose, wait)
-            return
-        batch = [ready[index] for index in indexes]
-        rest.difference_update(message.pk for message, _ in batch)
-        _deliver_batch(service, provider, batch)
+    _Delivery(service, get_provider(service), messages).go_on()
 
 
-def _postpone(service: SmsService, message_ids: Sequence[int], purpose: str, wait: float) -> None:
-    """One task goes on when the limit allows it; what it cannot hold joins the line."""
-    size = task_size(Pace.of(service))
-    put_to_broker(message_ids[:size], purpose, after=wait)
-    ring(service, message_ids[size:], purpose)
+@sensitive_variables()
+def insert_and_deliver(service: SmsService, messages: Sequence[SmsMessage]) -> None:
+    """The same for messages that are not stored yet. Those that leave first are stored as claimed.
+
+    Raises:
+        MissingSDK, EncryptionKeyError: nothing was stored. Later errors are only logged: whoever saw one would send
+            the messages again.
+    """
+    delivery = _Delivery(service, get_provider(service), messages)
+    departures = delivery.next_departures()
+    claim = Claim.of(service, [message for message, _ in departures])
+    claim.mark(claim.messages)
+    insert(messages)
+    try:
+        delivery.depart(departures, claim)
+        delivery.go_on()
+    except Exception as error:  # noqa: BLE001 - see above
+        log(logging.ERROR, "sms.delivery_interrupted", service=service.key, error=type(error).__name__)
 
 
-def _readable(messages: Sequence[SmsMessage]) -> list[tuple[SmsMessage, OutgoingMessage]]:
+class _Delivery:
+    """Messages of one service and purpose on their way from the queue to their outcomes."""
+
+    def __init__(self, service: SmsService, provider: Provider, messages: Sequence[SmsMessage]) -> None:
+        self._service, self._provider = service, provider
+        self._pace, self._purpose = Pace.of(service), messages[0].purpose
+        self._flight = Flight(provider)
+        ready = list(_readable(messages))
+        groups = provider.batches([outgoing for _, outgoing in ready], self._pace.batch_limit)
+        self._groups = deque([ready[index] for index in group] for group in groups)
+        self._wait = 0.0
+
+    def go_on(self) -> None:
+        """Settle what comes back and send what waits, until nothing of either is left."""
+        while True:
+            if self._wait:
+                self._postpone()
+            if not self._groups and not self._flight.count:
+                return
+            landed = self._flight.landed(self._seats_needed())
+            departures = self.next_departures()
+            claim = Claim.of(self._service, [message for message, _ in departures])
+            taken = {message.pk for message in self._turn_over(landed, claim)}
+            self.depart([departure for departure in departures if departure.message.pk in taken], claim)
+
+    def next_departures(self) -> list[Departure]:
+        """What there is room for and the rate limit allows now."""
+        departures: list[Departure] = []
+        while self._groups and self._has_room(len(departures)):
+            self._wait = self._pace.take(len(self._groups[0]), codes=self._purpose == Purpose.OTP)
+            if self._wait:
+                break
+            departures += self._groups.popleft()
+        return departures
+
+    def depart(self, departures: Sequence[Departure], claim: Claim) -> None:
+        if departures:
+            self._flight.start(departures, claim.id, are_all=not self._groups)
+
+    def _has_room(self, taken: int) -> bool:
+        """Whether the next group may be claimed beside those in flight and those just taken."""
+        count = self._flight.count + taken
+        return not count or (self._provider.overlaps and count + len(self._groups[0]) <= CLAIM_SIZE)
+
+    def _seats_needed(self) -> int:
+        """How many have to come back before the next group may be claimed."""
+        flying = self._flight.count
+        if not self._groups or not self._provider.overlaps:
+            return flying
+        return max(flying + len(self._groups[0]) - CLAIM_SIZE, 0)
+
+    def _turn_over(self, landed: Sequence[tuple[SmsMessage, Result]], claim: Claim) -> list[SmsMessage]:
+        """Settle what has come back and claim the next messages; returns those that it got."""
+        if not landed:
+            return claim.take()
+        messages, results = [message for message, _ in landed], [result for _, result in landed]
+        # A claim of its own costs a statement, but one without values for each row: many rows are better off so.
+        together = claim if claim.messages and self._provider.overlaps else None
+        settled = settle(self._service, messages, results, can_look_up=self._provider.can_look_up, claim=together)
+        put_to_broker(settled.again, self._purpose, after=settled.pause)
+        return settled.taken if together or not claim.messages else claim.take()
+
+    def _postpone(self) -> None:
+        """One task goes on when the limit allows it; what it cannot hold joins the line."""
+        waiting = sorted(message.pk for group in self._groups for message, _ in group)
+        size = task_size(self._pace)
+        put_to_broker(waiting[:size], self._purpose, after=self._wait)
+        ring(self._service, waiting[size:], self._purpose)
+        self._groups.clear()
+        self._wait = 0.0
+
+
+def _readable(messages: Sequence[SmsMessage]) -> Iterator[Departure]:
     """What goes to the provider. A message whose variables no key opens stays queued until the key is back."""
-    ready = []
     for message in messages:
         try:
-            ready.append((message, message.outgoing()))
+            yield Departure(message, message.outgoing())
         except EncryptionKeyError:
             log(logging.ERROR, "sms.unreadable_variables", message=message.pk, service=message.service_id)
-    return ready
-
-
-def _deliver_batch(
-    service: SmsService, provider: Provider, batch: Sequence[tuple[SmsMessage, OutgoingMessage]]
-) -> None:
-    claim = uuid.uuid4().hex
-    mine = _claim(service, [message for message, _ in batch], claim)
-    if not mine:
-        return
-    outgoing = [out for message, out in batch if message.pk in mine]
-    messages = [message for message, _ in batch if message.pk in mine]
-    results = [_counted(provider, *pair) for pair in zip(outgoing, provider.send(outgoing, claim), strict=True)]
-    settled = settle(service, claim, messages, results, can_look_up=provider.can_look_up)
-    put_to_broker(settled.again, messages[0].purpose, after=settled.pause)
-
-
-def _counted(provider: Provider, outgoing: OutgoingMessage, result: Result) -> Result:
-    """The result with the segments that we count, where the provider does not say."""
-    if result.outcome != Outcome.ACCEPTED or result.segments is not None or not outgoing.text:
-        return result
-    return replace(result, segments=provider.count_segments(outgoing.text, outgoing.phone_number).segments)
-
-
-def _claim(service: SmsService, messages: Sequence[SmsMessage], claim: str) -> set[int]:
-    """Take the messages that are still to be had; returns their ids, and updates their instances."""
-    now = timezone.now()
-    until = now + timedelta(seconds=get_settings().SENDING_TIMEOUT)
-    ids = [message.pk for message in messages]
-    rows = stored_messages().filter(pk__in=ids)
-    count = rows.claim(claim, now, until, service.account)
-    mine = set(ids) if count == len(ids) else set(rows.claimed(claim).values_list("pk", flat=True))
-    for message in messages:
-        if message.pk in mine:
-            _mark_claimed(message, claim, now, service.account)
-    return mine
-
-
-def _mark_claimed(message: SmsMessage, claim: str, now: datetime, account: str) -> None:
-    message.status = MessageStatus.SENDING
-    message.claim = claim
-    message.account = account
-    message.claimed_at = now
-    message.tries += 1
 
 
 def _refuse(service: SmsService, messages: Sequence[SmsMessage], code: str) -> None:
     """Fail messages that cannot be tried at all, on the same path as all others."""
-    claim = uuid.uuid4().hex
-    mine = _claim(service, messages, claim)
-    refused = [message for message in messages if message.pk in mine]
+    refused = Claim.of(service, messages).take()
     if refused:
         results = [Result(Outcome.REFUSED, ErrorKind.CREDENTIALS, code)] * len(refused)
-        settle(service, claim, refused, results, can_look_up=False)
+        settle(service, refused, results, can_look_up=False)
         log(logging.WARNING, "sms.refused", service=service.key, messages=len(refused), code=code)

@@ -1,4 +1,8 @@
-"""Writing the outcomes of one claim: statuses in one UPDATE, failed tries in one INSERT, signals after the commit."""
+"""Writing outcomes: statuses in one UPDATE, failed tries in one INSERT, signals after the commit.
+
+The UPDATE can take the next messages as well, so that a worker that sends one by one needs one statement for each
+part of its messages, not two.
+"""
 
 import logging
 import random
@@ -9,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ..choices import MessageStatus, Outcome
@@ -19,6 +24,7 @@ from ..phone_numbers import mask
 from ..providers.base import Result
 from ..signals import message_failed, message_sent
 from .bulk_update import update_rows
+from .claiming import Claim
 from .rows import database
 from .rows import messages as stored_messages
 
@@ -34,6 +40,8 @@ _FIELDS = (
     "sent_at",
     "sweep_at",
 )
+#: With those that a claim changes.
+_ALL_FIELDS = (*_FIELDS, "claim", "account", "claimed_at", "tries")
 _STATUS = {
     Outcome.ACCEPTED: MessageStatus.SENT,
     Outcome.REFUSED: MessageStatus.FAILED,
@@ -48,21 +56,34 @@ _PAUSES = (0.2, 1.0)
 _LEVELS = {MessageStatus.FAILED: logging.WARNING, MessageStatus.UNKNOWN: logging.WARNING}
 
 
+#: The ids of the messages whose outcomes were written, and the messages that were taken.
+Written = tuple[set[int], list[SmsMessage]]
+
+
 @dataclass(frozen=True)
 class Settled:
-    """What is left to do after a claim: the messages to try again, and the seconds before."""
+    """What is left to do: the messages to try again with the seconds before, and those that were taken."""
 
     again: list[int]
     pause: float
+    taken: list[SmsMessage]
 
 
 def settle(
-    service: SmsService, claim: str, messages: Sequence[SmsMessage], results: Sequence[Result], *, can_look_up: bool
+    service: SmsService,
+    messages: Sequence[SmsMessage],
+    results: Sequence[Result],
+    *,
+    can_look_up: bool,
+    claim: Claim | None = None,
 ) -> Settled:
-    """Write what became of the messages of a claim, into the instances and into the database.
+    """Write what became of claimed messages, into the instances and into the database.
 
     A message that the sweep has meanwhile called ``unknown`` still gets its outcome; the late worker knows best. One
     that has been settled otherwise stays as it is, and its instance shows how it stands.
+
+    Args:
+        claim: queued messages to take in the same statement.
     """
     now = timezone.now()
     wiped = [
@@ -75,11 +96,13 @@ def settle(
         for message, result in zip(messages, results, strict=True)
         if result.outcome != Outcome.ACCEPTED
     ]
-    written = _write_patiently(messages, attempts, wiped, claim)
+    written, taken = _write_patiently(messages, attempts, wiped, claim)
+    if claim is not None:
+        claim.mark(taken)
     announce(service, [message for message in messages if message.pk in written])
     again = [message for message in messages if message.status == MessageStatus.QUEUED]
     pause = max(((message.due_at - now).total_seconds() for message in again if message.due_at), default=0.0)
-    return Settled([message.pk for message in again], pause)
+    return Settled([message.pk for message in again], pause, taken)
 
 
 def announce(service: SmsService, messages: Sequence[SmsMessage]) -> None:
@@ -135,13 +158,9 @@ def _pause(tries: int, retry_after: float | None) -> timedelta:
 
 
 def _write_patiently(
-    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: str
-) -> set[int]:
-    """Write, and try again after a deadlock or a lost connection: an outcome that is lost here nobody knows any more.
-
-    Returns:
-        the ids of the messages that were written.
-    """
+    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: Claim | None
+) -> Written:
+    """Write, and try again after a deadlock or a lost connection: a lost outcome nobody knows any more."""
     for pause in _PAUSES:
         try:
             return _write(messages, attempts, wiped, claim)
@@ -155,35 +174,42 @@ def _write_patiently(
 
 
 def _write(
-    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: str
-) -> set[int]:
+    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: Claim | None
+) -> Written:
     if not attempts and not wiped:
         return _write_rows(messages, claim)
     with transaction.atomic(using=database()):
-        written = _write_rows(messages, claim)
+        written, taken = _write_rows(messages, claim)
         stored_messages().filter(pk__in=wiped).update(sensitive_params="")
         SmsAttempt.objects.using(database()).bulk_create(
             attempt for attempt in attempts if attempt.message_id in written
         )
-    return written
+    return written, taken
 
 
-def _write_rows(messages: Sequence[SmsMessage], claim: str) -> set[int]:
-    changed = update_rows(
-        SmsMessage, _FIELDS, _rows(messages), using=database(), claim=claim, status=MessageStatus.SENDING
-    )
-    if changed == len(messages):
-        return {message.pk for message in messages}
-    return _write_late(messages, claim)
+def _write_rows(messages: Sequence[SmsMessage], claim: Claim | None) -> Written:
+    everything = {message.pk for message in messages}
+    if claim is None:
+        changed = _update(_FIELDS, [_row(message, _FIELDS) for message in messages])
+        return everything if changed == len(messages) else _write_late(messages), []
+    rows = [_row(message, _ALL_FIELDS) for message in messages]
+    rows += [
+        _row(message, _ALL_FIELDS, was=MessageStatus.QUEUED, **claim.values(message)) for message in claim.messages
+    ]
+    sending = stored_messages().filter(status=MessageStatus.SENDING)
+    eligible = (sending | stored_messages().sendable(claim.at)).filter(pk__in=[row[0] for row in rows])
+    changed = _update(_ALL_FIELDS, rows, among=eligible)
+    taken = claim.taken(everything=changed == len(rows))
+    return everything if changed == len(messages) + len(taken) else _write_late(messages), taken
 
 
-def _write_late(messages: Sequence[SmsMessage], claim: str) -> set[int]:
+def _write_late(messages: Sequence[SmsMessage]) -> set[int]:
     """The sweep took this worker for dead. What it called ``unknown`` is known after all; the rest stays as it is."""
     stored = stored_messages().in_bulk([message.pk for message in messages])
     written, late = set(), []
     for message in messages:
         row = stored.get(message.pk)
-        if row is None or row.claim != claim:
+        if row is None or row.claim != message.claim:
             _show(message, row)
         elif all(getattr(row, name) == getattr(message, name) for name in _TELLING):
             written.add(message.pk)
@@ -194,7 +220,7 @@ def _write_late(messages: Sequence[SmsMessage], claim: str) -> set[int]:
             late.append(message)
         else:
             _show(message, row)
-    update_rows(SmsMessage, _FIELDS, _rows(late), using=database(), claim=claim, status=MessageStatus.UNKNOWN)
+    _update(_FIELDS, [_row(message, _FIELDS, was=MessageStatus.UNKNOWN) for message in late])
     return written
 
 
@@ -204,8 +230,16 @@ def _show(message: SmsMessage, row: SmsMessage | None) -> None:
         setattr(message, name, getattr(row, name))
 
 
-def _rows(messages: Sequence[SmsMessage]) -> list[tuple[Any, ...]]:
-    return [(message.pk, *(getattr(message, name) for name in _FIELDS)) for message in messages]
+def _update(fields: Sequence[str], rows: Sequence[Sequence[Any]], among: QuerySet[SmsMessage] | None = None) -> int:
+    return update_rows(SmsMessage, fields, rows, using=database(), guards=("status", "claim"), among=among)
+
+
+def _row(
+    message: SmsMessage, fields: Sequence[str], *, was: MessageStatus = MessageStatus.SENDING, **changes: Any
+) -> tuple[Any, ...]:
+    """A message as ``update_rows`` takes it: it must have the status ``was`` and the instance's claim."""
+    values = (changes[name] if name in changes else getattr(message, name) for name in fields)
+    return (message.pk, was, message.claim, *values)
 
 
 def _attempt(service: SmsService, message: SmsMessage, result: Result, now: datetime) -> SmsAttempt:

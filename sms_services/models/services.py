@@ -1,21 +1,23 @@
 """SMS services: accounts at providers, each kind a model of its own with that provider's fields."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinLengthValidator, MinValueValidator
 from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 from polymorphic.models import PolymorphicModel
 
+from ..compiled import fetch
 from ..conf import get_settings
 from ..fields import EncryptedTextField
 from ..providers.alibaba_cloud import AlibabaCloudConfiguration, AlibabaCloudProvider
 from ..providers.aws_sns import AwsSnsConfiguration, AwsSnsProvider
-from ..providers.base import Provider
+from ..providers.base import Provider, Verification
 from ..providers.sandbox import SandboxProvider
 from ..providers.twilio import TwilioConfiguration, TwilioProvider
 from ..validators import validate_access_key, validate_account_sid, validate_region, validate_sender
+from .signatures import RegisteredSignature
 
 if TYPE_CHECKING:
     from .messages import SmsMessage
@@ -72,6 +74,14 @@ class SmsService(PolymorphicModel):
     def sends_by_code(self) -> bool:
         """Whether texts leave as a template code with variables instead of as text."""
         return self.provider_class.sends_by_code
+
+    @property
+    def problem(self) -> str | None:
+        """Why no text can leave through this service now, in words for a person; ``None`` if it may."""
+        return None
+
+    def keep_verification(self, answer: Verification) -> None:
+        """Remember of the provider's answer what decides whether texts can leave."""
 
     def provider_configuration(self) -> Any:
         """Everything that the provider is built from; it is built anew when this changes."""
@@ -130,19 +140,18 @@ def current_service(identity: int | str) -> SmsService | None:
     Args:
         identity: a primary key, or a key.
     """
-    lookup = {"key" if isinstance(identity, str) else "pk": identity}
+    lookup = {"key" if isinstance(identity, str) else "id": identity}
     kind = _known_kinds.get(identity)
     using = router.db_for_write(SmsService)
-    rows: Any = kind._base_manager.using(using) if kind else None
-    service = rows.non_polymorphic().filter(**lookup).first() if rows is not None else None
+    service = fetch(kind, using, **lookup) if kind else None
     if service is None:
         service = SmsService.objects.using(using).filter(**lookup).first()
     if service is not None:
         _known_kinds[identity] = type(service)
-    return cast("SmsService | None", service)
+    return service
 
 
-class AlibabaCloudSms(SmsService):
+class AlibabaCloudSms(RegisteredSignature, SmsService):
     """An Alibaba Cloud SMS account. It sends template codes that were registered on the platform."""
 
     access_key = models.CharField(

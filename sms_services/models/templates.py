@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, router
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import Purpose, TemplateKind, TemplateStatus
+from ..compiled import fetch
 from ..exceptions import InvalidParams, UnusableTemplate
 from ..params import MAX_LENGTH
 from ..placeholders import placeholder_names, validate_names, validate_placeholders
@@ -139,7 +140,7 @@ class SmsTemplate(models.Model):
                     % {"template": self, "service": service}
                 )
             return TemplateCode()
-        registration = self.codes.filter(service_id=service.pk).first() if self.pk else None
+        registration = self._code_row(service)
         if registration is None:
             raise UnusableTemplate(
                 gettext(
@@ -152,12 +153,20 @@ class SmsTemplate(models.Model):
             raise UnusableTemplate(f"{self}: {problem}")
         return registration
 
+    def _code_row(self, service: SmsService) -> "TemplateCode | None":
+        if not self.pk or not service.pk:
+            return None
+        using = router.db_for_read(TemplateCode, instance=self)
+        return fetch(TemplateCode, using, template_id=self.pk, service_id=service.pk)
+
     def problem_with(self, service: SmsService) -> str | None:
         """Why this template could not be sent through a service now, in words for a person; ``None`` if it can.
 
         For forms in which an admin chooses both: warn with it (and let who knows better go on, as an approval may
         come any day), while ``send_message`` and ``queue_message`` refuse. One query.
         """
+        if service.problem:
+            return service.problem
         try:
             self.registration_for(service)
         except UnusableTemplate as problem:

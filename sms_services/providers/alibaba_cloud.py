@@ -8,30 +8,25 @@ mainland) and how many variables a template for one-time codes may have (one; so
 """
 
 import json
-import logging
-import os
 import re
-import sys
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import ErrorKind, MessageStatus, Outcome, Purpose, TemplateKind
-from ..conf import get_settings
 from ..encryption import Secret
 from ..exceptions import ListingFailed, LookUpFailed
 from ..phone_numbers import is_mainland_china
 from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
+from .alibaba_cloud_connection import new_client, prepare_session
 from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
-from .alibaba_cloud_listing import reason_of, template_of
+from .alibaba_cloud_listing import STATUSES, reason_of, template_of
 from .base import (
     OutgoingMessage,
     Provider,
@@ -78,6 +73,7 @@ class AlibabaCloudProvider(Provider):
     name = "alibaba_cloud"
     extra = "alibaba-cloud"
     sends_by_code = True
+    has_batches = True
     can_look_up = True
     lists_templates = True
     errors = ERRORS
@@ -88,22 +84,13 @@ class AlibabaCloudProvider(Provider):
         self.configuration = configuration
 
     def connect(self) -> Any:
-        from alibabacloud_dysmsapi20170525.client import Client
-        from alibabacloud_tea_openapi.utils_models import Config
-
-        _remove_import_handlers()
         configuration = self.configuration
-        return Client(
-            Config(
-                access_key_id=configuration.access_key,
-                access_key_secret=configuration.access_secret.reveal(),
-                endpoint=urlsplit(self._endpoint_url).netloc,
-                protocol=urlsplit(self._endpoint_url).scheme,
-                # Milliseconds. Without ``retry_options`` the SDK tries once.
-                connect_timeout=round(configuration.connect_timeout * 1000),
-                read_timeout=round(configuration.read_timeout * 1000),
-                max_idle_conns=_connections(),
-            )
+        return new_client(
+            configuration.access_key,
+            configuration.access_secret.reveal(),
+            self._endpoint_url,
+            configuration.connect_timeout,
+            configuration.read_timeout,
         )
 
     # Sending
@@ -227,6 +214,7 @@ class AlibabaCloudProvider(Provider):
             detail=reason,
             advice="" if ok else _WAIT_FOR_REVIEW if state == _UNDER_REVIEW else self.advice_for(code),
             details=((_("Signature"), str(_AUDIT_STATES.get(state, state))),),
+            signature_status=STATUSES.get(state, ""),
         )
 
     def _not_verified(self, result: Result) -> Verification:
@@ -388,7 +376,7 @@ class AlibabaCloudProvider(Provider):
         """Call an operation by the SDK's name for it: the result, and the answer's body if the vendor said OK."""
         # Outside the attempt: a missing SDK or key, or an SDK that changed inside, is no uncertain answer.
         client = self.client
-        _prepare_session(self._endpoint_url, client._max_idle_conns)
+        prepare_session(self._endpoint_url, client._max_idle_conns)
         bodies: list[Any] = []
 
         def call() -> Any:
@@ -591,69 +579,3 @@ def _is_unsendable(error: BaseException) -> bool:
 def _reason(error: BaseException) -> BaseException | None:
     """What made urllib3 give up, inside the exception that `requests` made of it."""
     return getattr(error.args[0] if error.args else None, "reason", None)
-
-
-# The SDK's connections and loggers, which belong to the process
-
-_session_lock = threading.Lock()
-
-
-def _connections() -> int:
-    """Connections that are kept: for the threads of our pool, and as many of the workers' own."""
-    return 2 * get_settings().THREADS
-
-
-def _prepare_session(endpoint_url: str, connections: int) -> None:
-    """Make the session that the SDK uses for an endpoint, unless there is one.
-
-    The SDK keeps sessions in a class-wide dict and makes them without a lock, so threads that begin together get
-    several, with connections of their own. The key is the SDK's (``DaraCore.do_action``); a test watches it.
-    """
-    from darabonba.core import DaraCore
-
-    url = urlsplit(endpoint_url)
-    key = f"{url.scheme}://{url.netloc}:80:pool={connections}"
-    if key not in DaraCore._sessions:
-        with _session_lock:
-            if key not in DaraCore._sessions:
-                DaraCore._sessions[key] = _new_session(endpoint_url, connections)
-
-
-def _new_session(endpoint_url: str, connections: int) -> Any:
-    from darabonba.core import DaraCore
-    from requests import Session
-    from requests.utils import should_bypass_proxies
-
-    scheme = urlsplit(endpoint_url).scheme
-    session = Session()
-    session.mount(f"{scheme}://", DaraCore.get_adapter(scheme, pool_size=connections))
-    # A redirect would send the texts somewhere else, perhaps a second time.
-    session.max_redirects = 0
-    if should_bypass_proxies(endpoint_url, no_proxy=None):
-        # The SDK passes HTTP_PROXY on and ignores NO_PROXY.
-        send = session.send
-        session.send = lambda request, **options: send(request, **{**options, "proxies": {}})  # type: ignore
-    return session
-
-
-def _forget_sessions() -> None:
-    """A child process must not talk on its parent's connections: each would get the other's answers."""
-    global _session_lock
-    _session_lock = threading.Lock()
-    core = getattr(sys.modules.get("darabonba.core"), "DaraCore", None)
-    if core is not None:
-        core._sessions.clear()
-
-
-os.register_at_fork(after_in_child=_forget_sessions)
-
-
-def _remove_import_handlers() -> None:
-    """Take off the handlers that the SDK's packages put on their loggers on import, and the levels they set."""
-    packages = ("Tea", "alibabacloud_", "darabonba")
-    added = [vars(module).get("ch") for name, module in list(sys.modules.items()) if name.startswith(packages)]
-    for name in ("alibabacloud-tea", "credentials", "darabonba-core"):
-        logger = logging.getLogger(name)
-        for handler in [handler for handler in logger.handlers if handler in added]:
-            logger.removeHandler(handler)
-            logger.setLevel(logging.NOTSET)

@@ -4,7 +4,8 @@ A provider knows nothing of models. It is built from a frozen configuration, get
 answers with one ``Result`` each. It never raises for what the vendor says or fails to say: a refusal is data.
 
 To add one: subclass ``Provider``, give its table of ``errors``, and write ``connect`` and, for a vendor without
-batches, ``send_one``; for one with batches, ``batches`` and ``send``. Run every SDK call through ``attempt``.
+batches, ``send_one``; for one with batches, ``has_batches``, ``batches`` and ``send``. Run every SDK call through
+``attempt``.
 """
 
 import re
@@ -23,7 +24,7 @@ from ..exceptions import EncryptionKeyError, InvalidConfiguration, MissingSDK, S
 from ..logs import silenced_sdk_loggers
 from ..phone_numbers import mask
 from ..segments import SegmentCount, count_segments
-from .pool import map_in_pool
+from .pool import map_in_pool, start_in_pool
 
 Response = TypeVar("Response")
 Item = TypeVar("Item")
@@ -86,7 +87,10 @@ class ProviderError:
 
 @dataclass(frozen=True)
 class Verification:
-    """The provider's answer to "would these credentials work?". ``details`` are lines to show, such as a balance."""
+    """The provider's answer to "would these credentials work?". ``details`` are lines to show, such as a balance.
+
+    ``signature_status`` is a ``TemplateStatus``; empty if the platform does not say; ``None`` if it was not asked.
+    """
 
     ok: bool
     error_kind: ErrorKind | None = None
@@ -94,6 +98,7 @@ class Verification:
     detail: str = ""
     advice: str | Promise = ""
     details: Sequence[tuple[str | Promise, str]] = ()
+    signature_status: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,8 @@ class Provider(ABC):
     errors: ClassVar[Mapping[str, ProviderError]] = {}
     #: May be called by several threads at once.
     concurrent: ClassVar[bool] = True
+    #: Takes many messages in one request.
+    has_batches: ClassVar[bool] = False
     #: Texts longer than this are refused before they are sent.
     max_characters: ClassVar[int] = 1600
 
@@ -170,7 +177,8 @@ class Provider(ABC):
         Every index comes once. ``limit`` caps a group (the rate limit). No number comes twice in a group that is
         sent as one request.
         """
-        size = min(CLAIM_SIZE, limit or CLAIM_SIZE)
+        size = CLAIM_SIZE // 2 if self.overlaps else CLAIM_SIZE
+        size = min(size, limit or size)
         for start in range(0, len(messages), size):
             yield list(range(start, min(start + size, len(messages))))
 
@@ -222,6 +230,27 @@ class Provider(ABC):
         return count_segments(text)
 
     # What all vendors share
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether others can follow while some are being sent: each is a request of its own, in its own thread."""
+        return self.concurrent and not self.has_batches
+
+    def start(self, messages: Sequence[OutgoingMessage], land: Callable[[int, Result], None]) -> None:
+        """Start sending messages side by side (vendors without batches).
+
+        Args:
+            land: gets each message's index and result, in a thread of the pool.
+        """
+
+        def send(index: int) -> None:
+            try:
+                result = self.send_one(messages[index])
+            except Exception as error:  # noqa: BLE001 - somebody waits for a result
+                result = Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code=type(error).__name__)
+            land(index, result)
+
+        start_in_pool(send, range(len(messages)))
 
     def map(self, function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
         """Call a function with every item, side by side where the provider allows it; answers in the items' order."""

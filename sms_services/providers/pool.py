@@ -29,6 +29,13 @@ def map_in_pool(function: Callable[[Item], Answer], items: Sequence[Item]) -> li
     return list(_shared_pool().map(function, items))
 
 
+def start_in_pool(function: Callable[[Item], None], items: Sequence[Item]) -> None:
+    """Have the threads call ``function`` with every item, as they become free. It must not raise."""
+    pool = _shared_pool()
+    for item in items:
+        pool.submit(function, item)
+
+
 def _shared_pool() -> ThreadPoolExecutor:
     global _pool
     with _lock:

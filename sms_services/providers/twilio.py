@@ -4,7 +4,6 @@ Twilio keeps no reference of ours, but lists an account's messages, so a text in
 """
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,10 +20,11 @@ from .connection_errors import never_connected
 from .twilio_errors import ERRORS
 
 if TYPE_CHECKING:
-    from twilio.http.http_client import TwilioHttpClient
     from twilio.rest import Client
     from twilio.rest.api.v2010.account import AccountInstance
     from twilio.rest.api.v2010.account.message import MessageInstance
+
+DEFAULT_ENDPOINT_URL = "https://api.twilio.com"
 
 E164_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 MESSAGING_SERVICE_SID = re.compile(r"MG[0-9a-fA-F]{32}")
@@ -84,16 +84,23 @@ class TwilioProvider(Provider):
     def connect(self) -> "Client":
         from twilio.rest import Client
 
+        from .twilio_http import TwilioHttpClient
+
         configuration = self.configuration
         client = Client(
             username=configuration.account_sid,
             password=configuration.auth_token.reveal(),
-            http_client=_http_client(configuration),
+            http_client=TwilioHttpClient(
+                configuration.endpoint_url or DEFAULT_ENDPOINT_URL,
+                connect_timeout=configuration.connect_timeout,
+                read_timeout=configuration.read_timeout,
+                threads=configuration.threads,
+            ),
             # A service is what its row says: TWILIO_EDGE, TWILIO_REGION and the rest must not change it.
             environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
         )
         # Also without an endpoint of ours: the first use of ``api`` imports most of the SDK.
-        client.api.base_url = configuration.endpoint_url or client.api.base_url
+        client.api.base_url = configuration.endpoint_url or DEFAULT_ENDPOINT_URL
         return client
 
     def send_one(self, message: OutgoingMessage) -> Result:
@@ -168,9 +175,8 @@ class TwilioProvider(Provider):
             return self._read_answer(error.code, error.detail or error.title)
         if isinstance(error, UnicodeError):
             return Result(Outcome.REFUSED, ErrorKind.UNKNOWN, type(error).__name__)
-        cause = _cause_of(error)
-        outcome = Outcome.NOT_SENT if _never_left(cause) else Outcome.UNCERTAIN
-        return Result(outcome, ErrorKind.TRANSIENT, type(cause).__name__)
+        outcome = Outcome.NOT_SENT if _never_left(error) else Outcome.UNCERTAIN
+        return Result(outcome, ErrorKind.TRANSIENT, type(error).__name__)
 
     def _read_created(self, created: "MessageInstance") -> Result:
         request_id = self._answer_header("Twilio-Request-Id")
@@ -257,39 +263,6 @@ class TwilioProvider(Provider):
         )
 
 
-def _http_client(configuration: TwilioConfiguration) -> "TwilioHttpClient":
-    """The SDK's HTTP client with timeouts (it has none) and a pool that never opens more connections than threads.
-
-    Its own ``request`` logs numbers and texts, keeps the last request with the credentials, and hands the answer over
-    in an attribute that all threads share; ours keeps what an exception of the SDK loses, per thread: the answer's
-    status and headers.
-    """
-    from requests.adapters import HTTPAdapter
-    from twilio.http.http_client import TwilioHttpClient
-    from twilio.http.response import Response
-
-    class HttpClient(TwilioHttpClient):
-        answer = threading.local()
-
-        def request(  # type: ignore[no-untyped-def]
-            self, method, url, params=None, data=None, headers=None, auth=None, timeout=None, allow_redirects=False
-        ) -> Response:
-            self.answer.status, self.answer.headers = 0, {}
-            answer = self.session.request(
-                method, url, params, data, headers, auth=auth, timeout=self.timeout, allow_redirects=False
-            )
-            self.answer.status, self.answer.headers = answer.status_code, answer.headers
-            return Response(answer.status_code, answer.content.decode(errors="replace"), answer.headers)
-
-    client = HttpClient()
-    client.timeout = (configuration.connect_timeout, configuration.read_timeout)
-    # Blocking: a thread more than the pool has connections waits, instead of opening one for a single request.
-    adapter = HTTPAdapter(pool_maxsize=configuration.threads, pool_block=True, max_retries=0)
-    for scheme in ("https://", "http://"):
-        client.session.mount(scheme, adapter)
-    return client
-
-
 def _segments(given: str | None) -> int | None:
     """Twilio's count; a messaging service says 0 until it has chosen a sender."""
     return int(given) or None if given and given.isdecimal() else None
@@ -300,17 +273,8 @@ def _account_details(account: "AccountInstance") -> list[tuple[str | Promise, st
     return [(_("Account status"), str(account.status)), (_("Account type"), kind)]
 
 
-def _cause_of(error: Exception) -> Exception:
-    """What went wrong underneath an exception of requests, whose own classes tell too little."""
-    from urllib3.exceptions import HTTPError
-
-    inner = error.args[0] if error.args else None
-    inner = getattr(inner, "reason", inner)  # of a MaxRetryError
-    return inner if isinstance(inner, HTTPError) else error
-
-
-def _never_left(cause: Exception) -> bool:
+def _never_left(error: Exception) -> bool:
     """Whether the request certainly did not reach Twilio."""
-    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+    from urllib3.exceptions import LocationValueError
 
-    return isinstance(cause, InvalidSchema | InvalidURL | MissingSchema) or never_connected(cause)
+    return isinstance(error, LocationValueError) or never_connected(error)
