@@ -21,6 +21,10 @@ class InactiveService(SmsError):
     """The SMS service is deactivated."""
 
 
+class UnusableService(SmsError):
+    """The platform does not approve of the service's signature."""
+
+
 class UnknownTemplate(SmsError):
     """No template has this key or code."""
 

@@ -35,6 +35,8 @@ def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService
             return _render(site, request, service, {"error": str(error), "nothing_written": True})
         else:
             _tell(request, imported)
+            if signature := _signature(service):
+                service.keep_verification(signature)
             return HttpResponseRedirect(_url(service, "smsservice_import"))
     try:
         comparison = compare(service)

@@ -35,6 +35,7 @@ class Command(BaseCommand):
             answer = get_provider(service).verify()
         except SmsError as error:
             answer = Verification(ok=False, detail=str(error))
+        service.keep_verification(answer)
         details = ", ".join(f"{label}: {value}" for label, value in answer.details)
         if answer.ok:
             self.stdout.write(f"{service.key}: OK{f' ({details})' if details else ''}")
