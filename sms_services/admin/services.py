@@ -10,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -22,6 +24,7 @@ from ..choices import ErrorKind
 from ..delivery.rows import messages as stored_messages
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
+from ..models.signatures import RegisteredSignature
 from ..providers import get_provider
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
 from .importing import import_page
@@ -67,12 +70,17 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     list_filter = ("is_active", PolymorphicChildModelFilter)
     search_fields = ("name", "key")
     list_select_related = ("polymorphic_ctype",)
+    polymorphic_list = True
     actions = ("activate", "deactivate")
 
     @admin.display(description=_("kind"), ordering="polymorphic_ctype")
-    def kind(self, service: SmsService) -> str:
+    def kind(self, service: SmsService) -> SafeString | str:
         model = service.polymorphic_ctype.model_class() if service.polymorphic_ctype else None
-        return capfirst(str(model._meta.verbose_name)) if model else ""
+        kind = capfirst(str(model._meta.verbose_name)) if model else ""
+        if isinstance(service, RegisteredSignature) and service.problem:
+            mark = _("signature: %s") % service.get_sign_status_display()
+            return format_html('{} <strong class="sms-status-{}">({})</strong>', kind, service.sign_status, mark)
+        return kind
 
     @admin.action(description=_("Activate the selected services"), permissions=["change"])
     def activate(self, request: HttpRequest, services: "models.QuerySet[SmsService]") -> None:
@@ -124,6 +132,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         except SmsError as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(self._change_url(service))
+        service.keep_verification(answer)
         details = " ".join(f"{label}: {value.removesuffix('.')}." for label, value in answer.details)
         if answer.ok:
             accepted = _("The credentials work.")
@@ -207,6 +216,14 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
     base_model = SmsService
     base_form = ServiceForm
     provider_fields: tuple[str, ...] = ()
+    readonly_fields = ("problem",)
+
+    class Media:
+        css = {"all": ("sms_services/import.css",)}
+
+    @admin.display(description=_("cannot send"))
+    def problem(self, service: SmsService) -> SafeString:
+        return format_html('<p class="sms-refused">{}</p>', service.problem or "")
 
     def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
         """The admin's lists of models name SMS services once, not each kind."""
@@ -217,6 +234,8 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets: list[Any] = [(None, {"fields": ("name", "key", "is_active")})]
+        if obj is not None and obj.problem:
+            fieldsets.insert(0, (None, {"fields": ("problem",)}))
         if self.provider_fields:
             fieldsets.append((_("Account"), {"fields": self.provider_fields}))
         fieldsets.append((_("Limits"), {"fields": ("max_per_second",)}))
