@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +14,7 @@ from tests.log_messages import LIST, MASKED, NAME, NUMBER, a_message, assert_pri
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "csv-export.md"
 EXPORT_URL = f"{LIST}export/"
 VIEW, REVEAL, EXPORT = "view_smsmessage", "reveal_smsmessage", "export_smsmessage"
 
@@ -98,6 +101,19 @@ def test_no_cell_is_a_formula(client, start):
         for name in ("text", "provider_detail", "provider_message_id"):
             assert row[name].startswith("'"), name
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+
+
+def test_the_documentation_says_how_a_program_reads_it(client, tmp_path, monkeypatch):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    a_message(text="'Hello'", provider_detail="-1")
+    (tmp_path / "sms-messages.csv").write_bytes(b"".join(client.post(EXPORT_URL, {"revealed": "1"}).streaming_content))
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)[0], found)
+    (row,) = found["rows"]
+    assert (row["phone_number"], row["text"], row["provider_detail"]) == (NUMBER, "'Hello'", "-1")
+    listed = re.search(r"```csv\n(.*?),…\n", DOCUMENTATION.read_text())
+    assert ",".join(f'"{name}"' for name in row).startswith(listed[1])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""The filtered log as a CSV file, written while it is read: a page of rows at a time is all that is in memory."""
+"""The filtered log as a CSV file, written while it is read: a page of rows at a time is all that is in memory.
+
+A cell that a spreadsheet would take for a formula gets an apostrophe in front, by which spreadsheets take it for text;
+every phone number does. ``docs/csv-export.md`` says how a program takes it away again.
+"""
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
