@@ -1,9 +1,11 @@
-"""Phone numbers: any notation in, E.164 inside, masked wherever a person or a log sees them."""
+"""Phone numbers: any notation in, E.164 inside, masked wherever a person or a log sees them.
+
+The library is imported at its first use: it would be a tenth of what our apps add to the start of a process.
+"""
 
 import re
 import unicodedata
 
-import phonenumbers
 from django.utils.translation import gettext as _
 
 from .conf import get_settings
@@ -26,6 +28,8 @@ def normalize(raw: str, *, region: str | None = None) -> str:
     Raises:
         InvalidPhoneNumber: it cannot be read, or is no valid number. The message does not repeat it.
     """
+    import phonenumbers
+
     if not isinstance(raw, str):
         raise InvalidPhoneNumber(_("A phone number must be a string, not %s.") % type(raw).__name__)
     if len(raw) > MAX_LENGTH:
@@ -54,6 +58,8 @@ def mask(phone_number: str) -> str:
 
     Whatever is no readable number becomes ``****``.
     """
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(phone_number, None)
     except phonenumbers.NumberParseException:
@@ -64,8 +70,22 @@ def mask(phone_number: str) -> str:
     return f"+{number.country_code} {national[:3]}****{national[-4:]}"
 
 
+def notation_help() -> str:
+    """For fields that take a number: which country one without a country code is read in."""
+    import phonenumbers
+
+    region = get_settings().DEFAULT_REGION
+    if not region:
+        return _("Any notation of a number will do, with its country code: +1 206 555 0100.")
+    country = {"region": region, "code": phonenumbers.country_code_for_region(region)}
+    words = _("Any notation of a number will do; one without a country code is taken for %(region)s (+%(code)d).")
+    return words % country
+
+
 def country_code(phone_number: str) -> int:
     """The country calling code of an E.164 number."""
+    import phonenumbers
+
     return phonenumbers.parse(phone_number, None).country_code or 0
 
 

@@ -17,7 +17,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
-from django.utils.functional import Promise
+from django.utils.functional import Promise, lazy
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -26,7 +26,7 @@ from django.views.decorators.http import require_POST, require_safe
 from .exceptions import EncryptionKeyError, InvalidPhoneNumber
 from .models import SandboxMessage
 from .models.sandbox import NewestTexts
-from .phone_numbers import MAX_LENGTH, is_mainland_china, normalize
+from .phone_numbers import MAX_LENGTH, is_mainland_china, normalize, notation_help
 from .providers.sandbox import SPECIAL_ENDINGS
 from .segments import SegmentCount, count_segments
 
@@ -43,6 +43,7 @@ class NumberFilter(forms.Form):
         label=_("Phone number"),
         required=False,
         max_length=MAX_LENGTH,
+        help_text=lazy(notation_help, str)(),
         widget=forms.TelInput(attrs={"placeholder": "+1 206 555 0100", "autocomplete": "off"}),
     )
 

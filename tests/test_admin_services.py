@@ -7,7 +7,17 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.urls import reverse
 
-from sms_services.models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, SmsTemplate, TwilioSms
+from sms_services.models import (
+    AlibabaCloudSms,
+    AwsSnsSms,
+    SandboxMessage,
+    SandboxSms,
+    SmsMessage,
+    SmsService,
+    SmsTemplate,
+    TwilioSms,
+)
+from sms_services.providers.base import OutgoingMessage
 from tests.log_messages import a_message
 from tests.replica import ReadsElsewhere
 from tests.simulators import TwilioSimulator
@@ -145,6 +155,52 @@ def test_a_secret_never_comes_back(admin_client, kind):
     assert not LogEntry.objects.filter(change_message__contains="secret-").exists()
 
 
+@kinds
+@pytest.mark.parametrize(
+    "wrong", [{"key": "not a slug"}, {"key": "taken"}, {"name": ""}], ids=["shape", "uniqueness", "blank"]
+)
+@pytest.mark.parametrize("adding", [True, False])
+def test_a_secret_that_was_typed_beside_a_mistake_is_asked_for_again(admin_client, kind, wrong, adding):
+    SandboxSms.objects.create(key="taken", name="Taken")
+    form = posted(kind, **{kind.secret_field: "second-secret"}, **wrong)
+    if adding:
+        response = admin_client.post(add_url(kind), form)
+    else:
+        service = kind.objects.create(key="main", name="Main", **FORMS[kind])
+        response = admin_client.post(change_url(service), form)
+    errors = response.context["adminform"].form.errors
+    assert len(errors) == 2
+    assert "Enter it again" in str(errors[kind.secret_field])
+    assert "second-secret" not in response.content.decode()
+    if not adding:
+        form = posted(kind, **{kind.secret_field: ""}, **wrong)
+        assert kind.secret_field not in admin_client.post(change_url(service), form).context["adminform"].form.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Front Desk", ["front-desk", "front-desk-2", "front-desk-3"]),
+        ("短信服务", ["twilio-1", "twilio-2"]),
+        ("服务 3", ["twilio-1", "twilio-2"]),
+        ("x" * 60, ["x" * 44, "x" * 44 + "-2"]),
+    ],
+)
+def test_a_key_that_is_left_empty_is_made(admin_client, name, keys):
+    page = admin_client.get(add_url(TwilioSms)).content.decode()
+    assert "Left empty, it is made of the name, or of the kind and a number." in page
+    for key in keys:
+        response = admin_client.post(add_url(TwilioSms), posted(TwilioSms, name=name, key=""))
+        assert response.status_code == 302, response.context["adminform"].form.errors
+        assert SmsService.objects.latest("pk").key == key
+
+
+def test_a_key_that_exists_is_not_made_anew(admin_client, service):
+    response = admin_client.post(change_url(service), posted(TwilioSms, key=""))
+    assert "key" in response.context["adminform"].form.errors
+    assert "Left empty" not in admin_client.get(change_url(service)).content.decode()
+
+
 def test_verification_needs_its_own_permission_and_a_post(client, service):
     url = reverse("admin:sms_services_smsservice_verify", args=[service.pk])
     make_staff(client, "view_smsservice", "change_smsservice", "view_twiliosms", "change_twiliosms")
@@ -195,6 +251,86 @@ def test_a_test_message_is_sent_outside_any_transaction(admin_client, monkeypatc
     assert "Outcome: Sent" in sent.content.decode()
     admin_client.get(sent.redirect_chain[-1][0])  # reloading the outcome
     assert SmsMessage.objects.get().phone_number == "+12065550100"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_test_message_its_number_and_template_are_still_there(client):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    for key in ("first", "hello"):
+        template = SmsTemplate.objects.create(key=key, name=key, text="Hello ${name}", purpose="notification")
+    url = reverse("admin:sms_services_smsservice_test", args=[service.pk])
+    make_staff(client, "view_smsservice", "view_sandboxsms", "send_test_smsservice")
+    form = {"phone_number": "(206) 555-0142", "template": template.pk, "variable_name": "Alex"}
+    address = client.post(url, form)["Location"]
+    assert "2065550142" not in address
+    assert "555-0142" not in address
+    page = client.get(address).content.decode()
+    assert 'value="+12065550142"' in page
+    assert f'<option value="{template.pk}" selected>' in page
+    assert 'name="variable_name"' in page
+    assert "Alex" not in page
+
+    # Nobody else sees the number there, nor does anybody who takes another message's id.
+    User.objects.create_superuser("other")
+    client.force_login(User.objects.get(username="other"))
+    for other in (address, f"{url}?message={SmsMessage.objects.get().pk}", address.replace("number=", "number=x")):
+        page = client.get(other).content.decode()
+        assert "Outcome: Sent" in page
+        assert "2065550142" not in page
+
+
+@pytest.mark.parametrize(
+    ("region", "words"),
+    [
+        ("US", "one without a country code is taken for US (+1)."),
+        ("CN", "one without a country code is taken for CN (+86)."),
+        ("", "Any notation of a number will do, with its country code: +1 206 555 0100."),
+    ],
+)
+def test_fields_for_numbers_say_in_which_country_they_are_read(admin_client, sms_settings, region, words):
+    sms_settings(DEFAULT_REGION=region)
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    SmsTemplate.objects.create(key="hello", name="Hello", text="Hello", purpose="notification")
+    test = reverse("admin:sms_services_smsservice_test", args=[service.pk])
+    for url in (test, reverse("admin:sms_services_smsmessage_changelist"), reverse("sms_services:sandbox_inbox")):
+        assert words in admin_client.get(url).content.decode(), url
+
+
+class TestWayToTheInbox:
+    INBOX = "/sms/sandbox/"
+    ENTRY = "/admin/sms_services/sandboxmessage/"
+
+    def test_it_begins_in_the_index_and_every_sidebar(self, client):
+        make_staff(client, "view_sandboxmessage")
+        for url in ("/admin/", "/admin/sms_services/", self.INBOX):
+            assert f'href="{self.ENTRY}"' in client.get(url).content.decode()
+        assert client.get(self.ENTRY)["Location"] == self.INBOX
+
+    def test_it_stands_above_the_services_where_one_is_a_sandbox(self, admin_client, service):
+        url = reverse("admin:sms_services_smsservice_changelist")
+        assert f'href="{self.INBOX}"' not in admin_client.get(url).content.decode()
+        SandboxSms.objects.create(key="sandbox", name="Sandbox")
+        assert f'href="{self.INBOX}"' in admin_client.get(url).content.decode()
+
+    def test_there_is_none_without_the_inbox(self, admin_client, settings):
+        SandboxSms.objects.create(key="sandbox", name="Sandbox")
+        settings.ROOT_URLCONF = "tests.urls_without_inbox"
+        for url in ("/admin/", "/admin/sms_services/smsservice/"):
+            page = admin_client.get(url).content.decode()
+            assert self.ENTRY not in page
+            assert "Sandbox inbox" not in page
+        assert admin_client.get(self.ENTRY).status_code == 404
+
+    def test_the_entry_has_no_pages_that_would_show_a_text(self, admin_client):
+        service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+        service.build_provider().send([OutgoingMessage("+12065550100", "notification", text="Hello")], "reference")
+        pk = SandboxMessage.objects.get().pk
+        for page in ("add/", f"{pk}/", f"{pk}/change/", f"{pk}/history/", f"{pk}/delete/"):
+            assert admin_client.get(f"{self.ENTRY}{page}").status_code == 404
+
+    def test_it_needs_its_permission(self, client):
+        make_staff(client, "view_smsservice")
+        assert self.ENTRY not in client.get("/admin/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

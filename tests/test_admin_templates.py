@@ -81,6 +81,34 @@ def test_the_preview_counts_by_each_service_and_names_what_forces_ucs_2(admin_cl
     assert "Sandbox" in page
 
 
+def test_the_preview_says_where_the_signature_is_counted(admin_client, alibaba_cloud):
+    SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    page = " ".join(admin_client.post(reverse(PREVIEW), {"text": "x" * 60}).content.decode().split())
+    signed = 60 + len(f"【{alibaba_cloud.verify_sign}】")
+    assert f"China (mainland China)</th></tr> <tr> <td>{signed} with the signature</td>" in page
+    assert "Sandbox</th></tr> <tr> <td>60</td>" in page
+
+
+def test_the_preview_names_a_few_of_many_characters(admin_client):
+    page = admin_client.post(reverse(PREVIEW), {"text": "您的包裹已经送达"}).content.decode()
+    assert "UCS-2 because of 您 的 包 裹 已 经 …" in page
+
+
+def test_a_template_with_a_chinese_name_gets_a_key_of_its_purpose_and_a_number(admin_client):
+    assert "Left empty" in admin_client.get(reverse(ADD)).content.decode()
+    for key in ("notification-1", "notification-2"):
+        response = admin_client.post(reverse(ADD), posted(name="包裹通知", key=""))
+        assert response.status_code == 302
+        assert SmsTemplate.objects.latest("pk").key == key
+    page = admin_client.post(reverse(ADD), posted(name="登录", key="", purpose="", text="Hello")).content.decode()
+    assert "This field is required" in page
+
+
+def test_services_are_not_added_or_deleted_from_a_templates_page(admin_client, alibaba_cloud):
+    page = admin_client.get(reverse(ADD)).content.decode()
+    assert "related-widget-wrapper-link" not in page
+
+
 def test_the_preview_escapes_what_is_typed(admin_client):
     page = admin_client.post(reverse(PREVIEW), {"text": "<script>alert(1)</script>"}).content.decode()
     assert "<script>" not in page

@@ -18,7 +18,7 @@ from sms_services.admin.dates import Period
 from sms_services.choices import MessageStatus
 from sms_services.encryption import encrypt
 from sms_services.keyset import Position
-from sms_services.models import MessageExport, MessageReveal, SmsMessage, SmsTemplate
+from sms_services.models import MessageExport, MessageReveal, SandboxMessage, SmsMessage, SmsTemplate
 from tests.log_messages import (
     LIST,
     MASKED,
@@ -489,7 +489,7 @@ class TestMasking:
 class TestQueries:
     def queries_of(self, client, url):
         with CaptureQueriesContext(connection) as queries:
-            assert client.get(url).status_code == 200
+            assert client.get(url, follow=True).status_code == 200
         return len(queries)
 
     def fill(self, admin_user, count):
@@ -497,6 +497,9 @@ class TestQueries:
             greeting = template(key=f"t{SmsTemplate.objects.count()}")
             message = a_message(template=greeting, service=a_service(key=f"s{number}", name=f"Service {number}"))
             a_failed_try(message)
+            SandboxMessage.objects.create(
+                service=message.service, phone_number=NUMBER, text="Hello", message_id=f"SB{message.pk}"
+            )
             MessageReveal.objects.create(user=admin_user, username="admin", message=message)
             MessageExport.objects.create(user=admin_user, username="admin", filters={"status": "sent"}, rows=1)
 

@@ -69,6 +69,12 @@ for url in ("/admin/", "/admin/sms_services/smsservice/", "/sms/sandbox/"):
     assert "+1 206****0100  sent" in table
 
 
+@pytest.mark.django_db
+def test_browsers_find_an_icon_on_pages_that_name_none(client):
+    answer = client.get("/favicon.ico", follow=True)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/svg+xml")
+
+
 def test_checks_find_nothing(environment):
     manage(environment, "migrate", "--verbosity", "0")
     assert "no issues" in manage(environment, "check", "--database", "default", "--fail-level", "WARNING")

@@ -1,3 +1,3 @@
-from . import audit, messages, services, templates
+from . import audit, messages, sandbox, services, templates
 
-__all__ = ["audit", "messages", "services", "templates"]
+__all__ = ["audit", "messages", "sandbox", "services", "templates"]

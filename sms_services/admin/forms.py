@@ -3,15 +3,17 @@
 from typing import Any
 
 from django import forms
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..exceptions import InvalidPhoneNumber, MissingSDK
 from ..models import SmsService, SmsTemplate, TemplateCode
-from ..phone_numbers import normalize
+from ..phone_numbers import normalize, notation_help
 from ..providers.aws_sns import available_regions
+from .keys import MakesKeys
 
 
-class ServiceForm(forms.ModelForm):
+class ServiceForm(MakesKeys):
     """A service's form: a secret is never shown, blank keeps it, and another account needs its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -19,6 +21,16 @@ class ServiceForm(forms.ModelForm):
         secret = self.instance.secret_field
         if secret in self.fields and self.instance.pk:
             self.fields[secret].required = False
+
+    def kind(self) -> str:
+        return self.instance.provider_class.name
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        secret = self.instance.secret_field
+        if self.is_bound and self.errors and self.cleaned_data.get(secret):
+            words = _("Enter it again: it was not stored, because something else has to be corrected first.")
+            self.add_error(secret, forms.ValidationError(words, code="enter_again"))
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -54,6 +66,11 @@ class AwsSnsForm(ServiceForm):
         stored = [self.instance.region] if self.instance.region and self.instance.region not in regions else []
         choices = [(region, region) for region in [*stored, *sorted(regions)]]
         self.fields["region"].widget = forms.Select(choices=[("", "---------"), *choices])
+
+
+class TemplateForm(MakesKeys):
+    def kind(self) -> str:
+        return self.cleaned_data.get("purpose") or "template"
 
 
 class TemplateCodeForm(forms.ModelForm):
@@ -98,7 +115,7 @@ class TestMessageForm(forms.Form):
         label=_("Phone number"),
         max_length=40,
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off", "class": "vTextField"}),
-        help_text=_("In any notation, with country code: +1 206 555 0100."),
+        help_text=lazy(notation_help, str)(),
     )
 
     def __init__(self, service: SmsService, *args: Any, **kwargs: Any) -> None:

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -29,7 +30,7 @@ from .privacy import private_post
 from .read_only import ReadOnly
 from .retry import RETRY, Retries, may_be_retried, why_not
 from .reveal import Reveals, refuse_unless
-from .search import REVEAL, Search, Searches, without_unreadable_search
+from .search import REVEAL, Search, Searches, search_help, without_unreadable_search
 
 #: What may stand in the list's query string. Django would allow any lookup of any field, such as
 #: ``phone_number__startswith``, by which numbers and texts could be guessed.
@@ -79,7 +80,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("provider_message_id",)
-    search_help_text = gettext_lazy("A whole phone number, in any notation, or a provider's message id.")
+    search_help_text = lazy(search_help, str)()
     actions = ("retry_selected",)
     inlines = (SmsAttemptInline,)
     fieldsets = (

@@ -20,15 +20,18 @@ _SAMPLES = {
 #: A number of each kind, for services whose counting depends on it.
 _MAINLAND, _ELSEWHERE = "+8613800000000", "+12065550100"
 _MOST_SERVICES = 12
+#: Characters that are named as the reason for UCS-2. Of a Chinese text nobody wants to know all.
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The count by the rules of some services, named."""
+    """The count by the rules of some services, named. ``signed``: their signature stands in front and is counted."""
 
     label: str
     count: SegmentCount
     forcing: str
+    signed: bool
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,19 @@ def _counted(text: str) -> list[Counted]:
     if not rows:
         rows[count_segments(text)] = [str(_("Any service"))]
     return [
-        Counted(", ".join(labels), count, " ".join(_shown(c) for c in count.forcing_characters if c in text)[:40])
+        Counted(
+            label=", ".join(labels),
+            count=count,
+            forcing=_named([character for character in count.forcing_characters if character in text]),
+            signed=count.characters > len(text),
+        )
         for count, labels in rows.items()
     ]
+
+
+def _named(characters: Sequence[str]) -> str:
+    named = [_shown(character) for character in characters[:_MOST_NAMED]]
+    return " ".join([*named, "…"] if len(characters) > _MOST_NAMED else named)
 
 
 def _shown(character: str) -> str:

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 
 from ..exceptions import EncryptionKeyError, InvalidPhoneNumber
 from ..models.messages import SmsMessageQuerySet
-from ..phone_numbers import mask, normalize
+from ..phone_numbers import mask, normalize, notation_help
 from .addresses import seal, unseal
 from .privacy import private_post
 
@@ -88,6 +88,12 @@ class Search:
     def __str__(self) -> str:
         """For the search box, and for a record of what was searched: no full number."""
         return mask(self.phone_number) if self.phone_number else self.message_id
+
+
+def search_help() -> str:
+    """Below the search box."""
+    what = _("A whole phone number, or a provider's message id.")
+    return f"{what} {notation_help()}"
 
 
 class Searches:

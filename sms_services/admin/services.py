@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -26,9 +27,11 @@ from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..models.signatures import RegisteredSignature
 from ..providers import get_provider
+from .addresses import seal, unseal
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
 from .importing import import_page
 from .privacy import private_post
+from .sandbox import inbox_url
 
 
 class ProtectsServicesInUse:
@@ -72,6 +75,10 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     list_select_related = ("polymorphic_ctype",)
     polymorphic_list = True
     actions = ("activate", "deactivate")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        inbox = inbox_url() if SandboxSms.objects.exists() else ""
+        return super().changelist_view(request, {"inbox_url": inbox, **(extra_context or {})})
 
     @admin.display(description=_("kind"), ordering="polymorphic_ctype")
     def kind(self, service: SmsService) -> SafeString | str:
@@ -157,16 +164,18 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A form for one text through this service, and the outcome of the last one."""
         service = self._service_for(request, pk, "send_test_smsservice")
+        sent = self._sent_message(request, service)
         if request.method != "POST":
-            form = TestMessageForm(service)
+            form = TestMessageForm(service, initial=_like(sent, request) if sent else {})
         elif "show_variables" in request.POST:
             form = TestMessageForm(service, initial=request.POST.dict())
         else:
             form = TestMessageForm(service, request.POST)
             if form.is_valid() and (message := self._send_test(service, form)):
                 # Reloading the page that shows the outcome must not send again.
-                return HttpResponseRedirect(f"{request.path}?message={message.pk}")
-        sent = self._sent_message(request, service)
+                typed = seal(message.phone_number, _use(request))
+                query = urlencode({"message": str(message.pk), "number": typed})
+                return HttpResponseRedirect(f"{request.path}?{query}")
         context = {
             **self.admin_site.each_context(request),
             "title": _("Send test SMS"),
@@ -276,6 +285,17 @@ class TwilioSmsAdmin(SmsServiceChildAdmin):
 @admin.register(SandboxSms)
 class SandboxSmsAdmin(SmsServiceChildAdmin):
     pass
+
+
+def _like(sent: SmsMessage, request: HttpRequest) -> dict[str, Any]:
+    """What the form for the next test begins with: the number that the same person typed, and the template."""
+    number = unseal(request.GET.get("number", ""), _use(request))
+    return {"phone_number": number or "", "template": sent.template_id}
+
+
+def _use(request: HttpRequest) -> str:
+    """Of the number in the address of a sent test: nobody else can read it there."""
+    return f"test by {request.user.pk}"
 
 
 def _permission(action: str, service: SmsService) -> str:

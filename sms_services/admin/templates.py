@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from ..models import SmsService, SmsTemplate, TemplateCode
-from .forms import TemplateCodeForm, TemplateCodeFormSet
+from .forms import TemplateCodeForm, TemplateCodeFormSet, TemplateForm
 from .preview import Preview
 
 
@@ -38,9 +39,16 @@ class TemplateCodeInline(admin.TabularInline):
             kwargs["queryset"] = SmsService.objects.instance_of(*kinds).non_polymorphic()
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget  # no buttons to add, change and delete services from here
+        return field
+
 
 @admin.register(SmsTemplate)
 class SmsTemplateAdmin(admin.ModelAdmin):
+    form = TemplateForm
     list_display = ("name", "key", "purpose", "variable_list", "code_list")
     list_filter = ("purpose", "codes__platform_status")
     search_fields = ("name", "key", "text")
@@ -49,7 +57,7 @@ class SmsTemplateAdmin(admin.ModelAdmin):
     inlines = (TemplateCodeInline,)
     fieldsets = (
         (None, {"fields": ("name", "key", "purpose", "text", "preview")}),
-        (_("Without text"), {"fields": ("variables",), "classes": ("collapse",)}),
+        (_("Variables of a template without a text"), {"fields": ("variables",), "classes": ("collapse",)}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
