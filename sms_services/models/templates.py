@@ -63,7 +63,7 @@ class SmsTemplate(models.Model):
         permissions = [("import_smstemplate", _("Can import SMS templates from a provider"))]
 
     def __str__(self) -> str:
-        return self.name or self.key or str(_("Text without a template"))
+        return self.name or self.key or str(_("Unsaved template"))
 
     def clean(self) -> None:
         super().clean()
