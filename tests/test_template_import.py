@@ -244,6 +244,13 @@ class TestComparing:
         assert take_all(service) == Imported(new=2)
         assert template.codes.count() == 3
 
+    def test_what_cannot_be_imported_hides_nothing(self, platform, service):
+        platform.templates = registered(3)
+        take_all(service)
+        broken = [Template(f"SMS_1{n:05}", "Hello ${", f"Broken {n}", **NOTIFICATION) for n in range(SHOWN_AT_ONCE)]
+        platform.templates = [*broken, *(replace(template, content="New") for template in platform.templates)]
+        assert take_all(service) == Imported(changed=3)
+
     def test_more_than_a_page_can_hold_comes_in_parts(self, platform, service):
         platform.templates = registered(SHOWN_AT_ONCE + 30)
         assert compare(service).left == 30

@@ -44,6 +44,7 @@ def comparison_with(service: SmsService, registered: Sequence[RegisteredTemplate
     here = {code.code: code for code in _codes_of(service)}
     known = [_known(current, there.get(code)) for code, current in here.items()]
     changes = [*_new(there, here), *(change for change in known if change.changes_view or change.changes_text)]
+    changes.sort(key=lambda change: not change.is_possible)  # so that what cannot be imported hides nothing that can
     return Comparison(
         changes=changes[:SHOWN_AT_ONCE],
         unchanged=len(there.keys() | here.keys()) - len(changes),
@@ -75,12 +76,12 @@ def _known(current: TemplateCode, registered: RegisteredTemplate | None) -> Chan
 
 
 def _new(there: Mapping[str, RegisteredTemplate], here: Mapping[str, TemplateCode]) -> list[Change]:
-    """The changes for codes that are new here, those that cannot be imported last.
+    """The changes for codes that are new here.
 
     A template that another service knows under the same code, with the same text, gets the code: an account with two
     signatures is two services.
     """
-    added = [template for code, template in there.items() if code not in here]
+    added = [there[code] for code in sorted(there.keys() - here.keys())]  # the same keys, however the list is ordered
     if not added:
         return []
     keys = Keys(there.values(), SmsTemplate.objects.using(database()).values_list("key", flat=True))
@@ -96,7 +97,7 @@ def _new(there: Mapping[str, RegisteredTemplate], here: Mapping[str, TemplateCod
             if not problem:
                 template.key = keys.take(registered)
         changes.append(Change(registered.code, registered, None, template, problem))
-    return sorted(changes, key=lambda change: not change.is_possible)
+    return changes
 
 
 def _shareable(added: Sequence[RegisteredTemplate], busy: set[int]) -> dict[str, SmsTemplate]:

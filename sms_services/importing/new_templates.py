@@ -48,7 +48,7 @@ def purposes_of(registered: RegisteredTemplate) -> tuple[Purpose, ...]:
 class Keys:
     """Keys for new templates: of the name if it says something, else of the code; in small letters.
 
-    The same list gives the same keys, in whatever order it comes: a name that it holds twice never stands alone.
+    A name that the list holds twice never stands alone: which template gets it would depend on which came first.
     """
 
     def __init__(self, listed: Iterable[RegisteredTemplate], taken: Iterable[str]) -> None:
