@@ -183,6 +183,7 @@ def test_a_secret_that_was_typed_beside_a_mistake_is_asked_for_again(admin_clien
         ("Front Desk", ["front-desk", "front-desk-2", "front-desk-3"]),
         ("短信服务", ["twilio-1", "twilio-2"]),
         ("服务 3", ["twilio-1", "twilio-2"]),
+        ("服务 VIP", ["twilio-1", "twilio-2"]),
         ("x" * 60, ["x" * 44, "x" * 44 + "-2"]),
     ],
 )
@@ -193,6 +194,13 @@ def test_a_key_that_is_left_empty_is_made(admin_client, name, keys):
         response = admin_client.post(add_url(TwilioSms), posted(TwilioSms, name=name, key=""))
         assert response.status_code == 302, response.context["adminform"].form.errors
         assert SmsService.objects.latest("pk").key == key
+
+
+@pytest.mark.databases
+def test_a_made_key_is_none_that_exists_in_other_letters(admin_client, service):
+    SmsService.objects.update(key="Front-Desk")
+    admin_client.post(add_url(TwilioSms), posted(TwilioSms, name="front desk", key=""))
+    assert SmsService.objects.latest("pk").key == "front-desk-2"
 
 
 def test_a_key_that_exists_is_not_made_anew(admin_client, service):

@@ -1,13 +1,13 @@
 """Keys that an admin leaves empty: no script can make one of a Chinese name."""
 
-import re
 from itertools import count
 from typing import Any
 
 from django import forms
 from django.db import models
-from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
+
+from ..keys import folded, key_of, key_of_name
 
 _LONGEST_STEM = 44  # leaves room for a number in the 50 characters of a key
 
@@ -36,10 +36,9 @@ class MakesKeys(forms.ModelForm):
 
 def free_key(model: type[models.Model], name: str, kind: str) -> str:
     """A key that no row has: of the name (``front-desk``, ``front-desk-2``), else of the kind (``twilio-1``)."""
-    stem = slugify(name)[:_LONGEST_STEM].strip("-_")
-    named = re.search("[a-z]", stem) is not None
-    stem = stem if named else slugify(kind).replace("_", "-")
+    named = key_of_name(name)[:_LONGEST_STEM].strip("-")
+    stem = named or key_of(kind)
     keyed: Any = model._meta.get_field("key").model  # the base of a service's kind
-    taken = set(keyed._base_manager.filter(key__istartswith=stem).values_list("key", flat=True))
+    taken = {folded(key) for key in keyed._base_manager.values_list("key", flat=True)}
     numbered = (f"{stem}-{number}" for number in count(2 if named else 1))
     return stem if named and stem not in taken else next(key for key in numbered if key not in taken)

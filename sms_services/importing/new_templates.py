@@ -1,20 +1,17 @@
 """What a template that is new here is called, and what it is for."""
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
-from django.utils.text import slugify
-
 from ..choices import Purpose, TemplateKind
+from ..keys import LENGTH, folded, key_of, key_of_name
 from ..models import SmsTemplate
 from ..placeholders import placeholder_names
 from ..providers.base import RegisteredTemplate
 from .changes import wording
 
-_KEY_LENGTH, _NAME_LENGTH = 50, 100
+_NAME_LENGTH = 100
 
 #: What texts of each kind may be used for; a new template gets the first of these.
 _PURPOSES: Mapping[TemplateKind, tuple[Purpose, ...]] = {
@@ -52,9 +49,8 @@ class Keys:
     """
 
     def __init__(self, listed: Iterable[RegisteredTemplate], taken: Iterable[str]) -> None:
-        self._names = Counter(_slug_of_name(template.name) for template in listed)
-        # The least strict database decides: for MariaDB, “Café” and “cafe” are one key.
-        self._taken = {slugify(key) for key in taken}
+        self._names = Counter(key_of_name(template.name) for template in listed)
+        self._taken = {folded(key) for key in taken}
 
     def take(self, registered: RegisteredTemplate) -> str:
         """The best key that is free, which then is taken."""
@@ -63,7 +59,7 @@ class Keys:
         return key
 
     def _candidates(self, registered: RegisteredTemplate) -> Iterator[str]:
-        code, name = _slug(registered.code), _slug_of_name(registered.name)
+        code, name = key_of(registered.code), key_of_name(registered.name)
         if name and name != code:
             if self._names[name] == 1:
                 yield name
@@ -74,18 +70,5 @@ class Keys:
 
 def _joined(words: str, ending: str) -> str:
     """A key with this ending, however long the words are."""
-    ending = ending[-_KEY_LENGTH // 2 :]
-    return f"{words[: _KEY_LENGTH - len(ending) - 1].strip('-')}-{ending}"
-
-
-def _slug(words: str) -> str:
-    return slugify(words).replace("_", "-")[:_KEY_LENGTH].strip("-")
-
-
-def _slug_of_name(name: str) -> str:
-    """Empty if a slug would leave out what the name says: of “促销 A” it would leave an “a”."""
-    letters = unicodedata.normalize("NFKD", name)
-    if any(letter.isalnum() and not letter.isascii() for letter in letters):
-        return ""
-    slug = _slug(name)
-    return slug if re.search("[a-z]", slug) else ""
+    ending = ending[-LENGTH // 2 :]
+    return f"{words[: LENGTH - len(ending) - 1].strip('-')}-{ending}"
