@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from .error_pages import hide_variables
 from .exceptions import EncryptionKeyError, InvalidPhoneNumber
 from .models import SandboxMessage
 from .models.sandbox import NewestTexts
@@ -102,6 +103,7 @@ class SpecialNumber:
 @require_safe
 def sandbox_inbox(request: HttpRequest) -> HttpResponse:
     """The inbox; with ``?fragment`` only the desk with the phones, or 304 when it has not changed."""
+    hide_variables(request)
     form = NumberFilter(request.GET)
     number = form.cleaned_data["number"] if form.is_valid() else ""
     texts = SandboxMessage.objects.filter(phone_number=number) if number else SandboxMessage.objects.all()

@@ -15,12 +15,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from ..error_pages import private_post
 from ..keyset import Position
 from ..models import MessageExport, SmsMessage, SmsService, SmsTemplate
 from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask
 from .changelist import MessageChangeList
-from .privacy import private_post
 from .reveal import refuse_unless
 from .search import REVEAL, to_list, without_unreadable_search
 

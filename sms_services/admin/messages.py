@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..advice import advice_for
+from ..error_pages import hide_variables, private_post
 from ..models import SmsAttempt, SmsMessage
 from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask
@@ -26,7 +27,6 @@ from ..placeholders import placeholder_names
 from .changelist import MessageChangeList
 from .export import EXPORT, Exports
 from .filters import FailedTryFilter, ServiceFilter, TemplateFilter
-from .privacy import private_post
 from .read_only import ReadOnly
 from .retry import RETRY, Retries, may_be_retried, why_not
 from .reveal import Reveals, refuse_unless
@@ -168,6 +168,10 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("masked_number", "status_badge", "advice", "masked_text", "variables", "retry_of_link", "retry")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        hide_variables(request)  # also of pages that are Django's own: the history, a field that completes
+        return super().get_queryset(request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SmsMessage | None:
         message: SmsMessage | None = super().get_object(request, object_id, from_field)

@@ -21,11 +21,11 @@ from ..api import retry_message
 from ..choices import MessageStatus, Purpose
 from ..delivery.rows import database
 from ..delivery.rows import messages as stored_messages
+from ..error_pages import private_post
 from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, SmsError, VariablesWiped
 from ..logs import log
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
-from .privacy import private_post
 
 RETRY = "sms_services.retry_smsmessage"
 #: Messages of one action: each is a transaction of its own, in one request.

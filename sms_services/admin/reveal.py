@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from ..error_pages import private_post
 from ..models import MessageReveal, SmsMessage
-from .privacy import private_post
 from .search import REVEAL
 
 

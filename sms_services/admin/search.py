@@ -15,11 +15,11 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from ..error_pages import private_post
 from ..exceptions import EncryptionKeyError, InvalidPhoneNumber
 from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask, normalize, notation_help
 from .addresses import seal, unseal
-from .privacy import private_post
 
 REVEAL = "sms_services.reveal_smsmessage"
 #: Where a page of the list begins. Another search begins with the first page.

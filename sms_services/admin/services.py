@@ -23,6 +23,7 @@ from ..advice import advice_for
 from ..api import send_message
 from ..choices import ErrorKind
 from ..delivery.rows import messages as stored_messages
+from ..error_pages import private_post
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..models.signatures import RegisteredSignature
@@ -30,7 +31,6 @@ from ..providers import get_provider
 from .addresses import seal, unseal
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
 from .importing import import_page
-from .privacy import private_post
 from .sandbox import inbox_url
 
 
