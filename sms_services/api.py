@@ -214,10 +214,12 @@ def _current_service(service: SmsService | str) -> SmsService:
         raise UnknownService(f"A service is an SmsService or its key, not {type(service).__name__}.")
     current = current_service(service.pk if isinstance(service, SmsService) else service) if service else None
     if current is None:
-        known = ", ".join(SmsService.objects.non_polymorphic().values_list("key", flat=True)[:10]) or "none yet"
+        known = ", ".join(SmsService.objects.non_polymorphic().values_list("key", flat=True)[:10]) or _("none yet")
         key = service.key if isinstance(service, SmsService) else service
         key = key if _SLUG.fullmatch(key) else "…"  # whatever else was given may be a number
-        raise UnknownService(f"There is no SMS service with the key {key!r}. Known keys: {known}.")
+        raise UnknownService(
+            _("There is no SMS service with the key “%(key)s”. Known keys: %(known)s.") % {"key": key, "known": known}
+        )
     if not current.is_active:
         raise InactiveService(_("The SMS service “%s” is deactivated. Activate it in admin, or use another.") % current)
     if problem := current.problem:
@@ -230,7 +232,7 @@ def _distinct_numbers(phone_numbers: str | Iterable[str]) -> list[str]:
         raise InvalidPhoneNumber(_("A phone number must be a string, not %s.") % type(phone_numbers).__name__)
     raw = [phone_numbers] if isinstance(phone_numbers, str) else list(phone_numbers)
     if not raw:
-        raise NoRecipients("No phone number was given.")
+        raise NoRecipients(_("No phone number was given."))
     numbers: dict[str, None] = {}
     for position, number in enumerate(raw, start=1):
         try:
@@ -250,7 +252,7 @@ def _template_and_registration(
 ) -> tuple[SmsTemplate, TemplateCode]:
     bare_code = isinstance(template, str) and TEMPLATE_CODE.fullmatch(template)
     if purpose is not None and not bare_code:
-        raise UnusableTemplate("purpose= goes with a bare template code only; a template has a purpose of its own.")
+        raise UnusableTemplate(_("A purpose goes with a bare template code only; a template has one of its own."))
     if isinstance(template, SmsTemplate):
         if template.pk is None:
             _check_unsaved(template)
@@ -262,14 +264,14 @@ def _template_and_registration(
     found = fetch(SmsTemplate, router.db_for_read(SmsTemplate), key=template)
     if found is None:
         shown = template if _SLUG.fullmatch(template) else "…"  # whatever else was given may be a text or a number
-        raise UnknownTemplate(f"There is no SMS template with the key {shown!r}.")
+        raise UnknownTemplate(_("There is no SMS template with the key “%s”.") % shown)
     return found, found.registration_for(service)
 
 
 def _check_unsaved(template: SmsTemplate) -> None:
     """What saving a template would have checked."""
     if template.purpose not in Purpose.values:
-        raise UnusableTemplate(f"A template's purpose is one of {', '.join(Purpose.values)}.")
+        raise UnusableTemplate(_("A template's purpose is one of: %s.") % ", ".join(Purpose.values))
     try:
         validate_placeholders(template.text)
         template.clean()
@@ -279,7 +281,10 @@ def _check_unsaved(template: SmsTemplate) -> None:
 
 def _by_code(service: SmsService, code: str, purpose: str | None) -> tuple[SmsTemplate, TemplateCode]:
     if not service.sends_by_code:
-        raise UnusableTemplate(f"“{service}” sends texts, not template codes. Give a template's key instead of {code}.")
+        raise UnusableTemplate(
+            _("“%(service)s” sends texts, not template codes. Give a template's key instead of %(code)s.")
+            % {"service": service, "code": code}
+        )
     registered = TemplateCode.objects.filter(service_id=service.pk, code=code).select_related("template").first()
     if registered is not None:
         if problem := registered.problem:
@@ -287,8 +292,11 @@ def _by_code(service: SmsService, code: str, purpose: str | None) -> tuple[SmsTe
         return registered.template, registered
     if purpose not in Purpose.values:
         raise UnknownTemplate(
-            f"No template has the code {code} for “{service}”. Add it to one, or say what the text is for: "
-            f"purpose= one of {', '.join(Purpose.values)}."
+            _(
+                "No template has the code %(code)s for “%(service)s”. Add it to one, or say what the text is for: "
+                "purpose= one of %(purposes)s."
+            )
+            % {"code": code, "service": service, "purposes": ", ".join(Purpose.values)}
         )
     return SmsTemplate(purpose=purpose), TemplateCode(code=code)
 

@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from phonenumbers import SUPPORTED_REGIONS
 
 SETTING = "SMS_SERVICES"
 _ENDPOINTS = {"alibaba_cloud", "aws_sns", "twilio"}
@@ -73,11 +72,17 @@ class Settings:
             self._refuse("OTP_SHARE", "must be at least 0 and less than 1")
         if unknown := sorted(set(self.ENDPOINT_URLS) - _ENDPOINTS):
             self._refuse("ENDPOINT_URLS", f"has no {', '.join(unknown)}; known are {', '.join(sorted(_ENDPOINTS))}")
-        if self.DEFAULT_REGION and self.DEFAULT_REGION not in SUPPORTED_REGIONS:
+        if self.DEFAULT_REGION and self.DEFAULT_REGION not in _regions():
             self._refuse("DEFAULT_REGION", "must be an ISO 3166 code of two capital letters, such as US or CN")
 
     def _refuse(self, name: str, why: str) -> None:
         raise ImproperlyConfigured(f"{SETTING}['{name}'] {why}.")
+
+
+def _regions() -> set[str]:
+    from phonenumbers import SUPPORTED_REGIONS  # when settings are read, not when the process starts
+
+    return SUPPORTED_REGIONS
 
 
 def get_settings() -> Settings:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.utils.translation import gettext as _
 
 from .conf import get_settings
 from .exceptions import EncryptionKeyError
 
-GENERATE_HINT = (
-    'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-)
+GENERATE_COMMAND = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 MASK = "••••••••"
 
 
@@ -43,8 +42,10 @@ def decrypt(token: str, *, max_age: int | None = None) -> str:
         # Raised below, so that no frame with the token becomes part of the error.
         pass
     raise EncryptionKeyError(
-        "A stored secret cannot be decrypted: none of SMS_SERVICES['ENCRYPTION_KEYS'] is the key that encrypted "
-        "it. Put that key back into the list, or enter the secret anew."
+        _(
+            "A stored secret cannot be decrypted: none of SMS_SERVICES['ENCRYPTION_KEYS'] is the key that encrypted "
+            "it. Put that key back into the list, or enter the secret anew."
+        )
     )
 
 
@@ -69,7 +70,9 @@ def _fernet() -> MultiFernet:
 @lru_cache(maxsize=4)
 def _fernet_of(keys: Sequence[str]) -> MultiFernet:
     if not keys:
-        raise EncryptionKeyError(f"SMS_SERVICES['ENCRYPTION_KEYS'] is empty. {GENERATE_HINT}")
+        raise EncryptionKeyError(
+            _("SMS_SERVICES['ENCRYPTION_KEYS'] is empty. Make a key with: %(command)s") % {"command": GENERATE_COMMAND}
+        )
     fernets = []
     for number, key in enumerate(keys, start=1):
         try:
@@ -80,8 +83,11 @@ def _fernet_of(keys: Sequence[str]) -> MultiFernet:
     else:
         return MultiFernet(fernets)
     raise EncryptionKeyError(
-        f"Key {malformed} of SMS_SERVICES['ENCRYPTION_KEYS'] is no Fernet key (32 bytes in URL-safe base64). "
-        f"{GENERATE_HINT}"
+        _(
+            "Key %(number)d of SMS_SERVICES['ENCRYPTION_KEYS'] is no Fernet key (32 bytes in URL-safe base64). Make "
+            "one with: %(command)s"
+        )
+        % {"number": malformed, "command": GENERATE_COMMAND}
     )
 
 

@@ -96,6 +96,8 @@ def is_mainland_china(phone_number: str) -> bool:
 
 def _fold_digits(text: str) -> str:
     """Full-width signs to plain ones, digits of every script to 0-9, odd spaces to a space."""
+    if text.isascii():
+        return text
     return "".join(_fold(character) for character in unicodedata.normalize("NFKC", text))
 
 

@@ -45,14 +45,14 @@ class Flight:
         self.count += len(departures)
 
     def landed(self, at_least: int) -> list[tuple[SmsMessage, Result]]:
-        """What has come back, once there is so much of it; from then on it counts as settled."""
+        """What has come back, once there is so much of it, oldest first; from then on it counts as settled."""
         back = [self._back.get() for _ in range(at_least)]
         while True:
             try:
                 back.append(self._back.get_nowait())
             except Empty:
                 self.count -= len(back)
-                return back
+                return sorted(back, key=lambda pair: pair[0].pk)
 
 
 def _counted(provider: Provider, outgoing: OutgoingMessage, result: Result) -> Result:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from ..choices import MessageStatus, Outcome
 from ..conf import get_settings
-from ..logs import log
+from ..logs import log, logger
 from ..models import SmsAttempt, SmsMessage, SmsService
 from ..phone_numbers import mask
 from ..providers.base import Result
@@ -108,21 +108,27 @@ def settle(
 def announce(service: SmsService, messages: Sequence[SmsMessage]) -> None:
     """Log lines and signals for messages that have just got a status. Call it after the commit."""
     for message in messages:
-        log(
-            _LEVELS.get(MessageStatus(message.status), logging.INFO),
-            f"sms.{message.status}",
-            message=message.pk,
-            service=service.key,
-            number=mask(message.phone_number),
-            purpose=message.purpose,
-            tries=message.tries,
-            kind=message.error_kind,
-            code=message.provider_code,
-        )
+        level = _LEVELS.get(MessageStatus(message.status), logging.INFO)
+        if logger.isEnabledFor(level):  # masking costs more than the rest of the line
+            _log_status(level, service, message)
         if message.status in _TAKEN and message_sent.has_listeners(SmsMessage):
             message_sent.send_robust(SmsMessage, message=message)
         elif message.status == MessageStatus.FAILED and message_failed.has_listeners(SmsMessage):
             message_failed.send_robust(SmsMessage, message=message)
+
+
+def _log_status(level: int, service: SmsService, message: SmsMessage) -> None:
+    log(
+        level,
+        f"sms.{message.status}",
+        message=message.pk,
+        service=service.key,
+        number=mask(message.phone_number),
+        purpose=message.purpose,
+        tries=message.tries,
+        kind=message.error_kind,
+        code=message.provider_code,
+    )
 
 
 def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool) -> bool:

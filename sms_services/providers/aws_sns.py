@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from ..choices import ErrorKind, Outcome, Purpose
 from ..encryption import Secret
-from ..exceptions import MissingSDK
 from .aws_sns_errors import ERRORS
 from .base import OutgoingMessage, Provider, Result, Verification
 from .connection_errors import never_connected
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1600
 
 #: What SNS refuses: everything outside the character range of XML 1.0 (Amazon SNS FAQs, "message limits").
-_FORBIDDEN_CHARACTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ABOUT_THE_TEXT = re.compile(r"^Invalid parameter: (Empty )?message\b", re.IGNORECASE)
 
 
@@ -188,12 +187,12 @@ def available_regions() -> frozenset[str]:
     """
     try:
         session = _session_without_files()
-    except ImportError:
-        pass
+    except ImportError as error:
+        problem = AwsSnsProvider.missing_sdk(error)
     else:
         partitions = session.get_available_partitions()
         return frozenset(region for name in partitions for region in session.get_available_regions("sns", name))
-    raise MissingSDK("The SDK of aws_sns is not installed. Install it with: pip install 'django-sms-services[aws-sns]'")
+    raise problem
 
 
 def _session_without_files() -> Any:

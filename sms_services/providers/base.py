@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import ErrorKind, MessageStatus, Outcome, TemplateKind, TemplateStatus
@@ -271,18 +272,32 @@ class Provider(ABC):
             try:
                 return self.connect()
             except ImportError as error:
-                problem: SmsError = MissingSDK(
-                    f"The SDK of {self.name} is not installed (no module named {error.name!r}). "
-                    f"Install it with: pip install 'django-sms-services[{self.extra}]'"
-                )
+                problem: SmsError = self.missing_sdk(error)
             except EncryptionKeyError:
                 raise
             except Exception as error:  # noqa: BLE001 - the SDKs raise their own; their words may hold a secret
                 problem = InvalidConfiguration(
-                    f"The SDK of {self.name} refuses this configuration ({type(error).__name__}). "
-                    "Check the service's fields in admin."
+                    gettext(
+                        "The SDK of %(provider)s refuses this configuration (%(error)s). Check the service's fields in "
+                        "admin."
+                    )
+                    % {"provider": self.name, "error": type(error).__name__}
                 )
         raise problem
+
+    @classmethod
+    def missing_sdk(cls, error: ImportError) -> MissingSDK:
+        """What to raise when the SDK cannot be imported."""
+        return MissingSDK(
+            gettext(
+                "The SDK of %(provider)s is not installed (no module named %(module)s). Install it with: %(command)s"
+            )
+            % {
+                "provider": cls.name,
+                "module": error.name,
+                "command": f"pip install 'django-sms-services[{cls.extra}]'",
+            }
+        )
 
     def attempt(
         self,
