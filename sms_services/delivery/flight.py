@@ -22,7 +22,7 @@ class Flight:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._back: SimpleQueue[tuple[SmsMessage, Result]] = SimpleQueue()
+        self._back: SimpleQueue[tuple[Departure, Result]] = SimpleQueue()
         self.count = 0
 
     def start(self, departures: Sequence[Departure], reference: str, *, are_all: bool) -> None:
@@ -33,8 +33,7 @@ class Flight:
         """
 
         def land(index: int, result: Result) -> None:
-            message, outgoing = departures[index]
-            self._back.put((message, _counted(self._provider, outgoing, result)))
+            self._back.put((departures[index], result))
 
         outgoing = [outgoing for _, outgoing in departures]
         if self._provider.overlaps and not (are_all and len(outgoing) == 1 and not self.count):
@@ -51,8 +50,10 @@ class Flight:
             try:
                 back.append(self._back.get_nowait())
             except Empty:
-                self.count -= len(back)
-                return sorted(back, key=lambda pair: pair[0].pk)
+                break
+        self.count -= len(back)
+        back.sort(key=lambda pair: pair[0].message.pk)
+        return [(message, _counted(self._provider, outgoing, result)) for (message, outgoing), result in back]
 
 
 def _counted(provider: Provider, outgoing: OutgoingMessage, result: Result) -> Result:
