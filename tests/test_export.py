@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
+from django.urls import reverse
 
 from sms_services.models import MessageExport
 from tests.log_messages import LIST, MASKED, NAME, NUMBER, a_message, assert_private, log_in, many_messages, template
@@ -152,6 +153,24 @@ def test_the_buttons_are_there_for_those_who_may(client):
 def test_it_is_a_post(client):
     log_in(client, VIEW, EXPORT)
     assert client.get(EXPORT_URL).status_code == 405
+
+
+def test_the_record_says_in_words_what_was_chosen(client, admin_client):
+    log_in(client, VIEW, EXPORT, REVEAL)
+    message = a_message(template=template())
+    chosen = f"service={message.service_id}&template={message.template_id}&try=not_sent&created=2026"
+    searched = client.post(f"{LIST}search/?{chosen}&status__exact=failed", {"q": NUMBER})["Location"]
+    text_of(client.post(searched.replace("?", "export/?")))
+    page = admin_client.get(reverse("admin:sms_services_messageexport_changelist")).content.decode()
+    for line in (
+        f"Search: {MASKED}",
+        "Status: Failed",
+        "Service: sandbox",
+        "Template: hello",
+        "Failed try: Certainly not sent",
+        "Created: 2026",
+    ):
+        assert f'<div class="sms-filter-line">{line}</div>' in page
 
 
 def test_it_is_of_what_was_searched(client):

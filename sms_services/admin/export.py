@@ -105,8 +105,11 @@ class Exports:
 
 
 def _filters(changelist: MessageChangeList) -> dict[str, str]:
-    """The filters as they were chosen, a number masked."""
+    """The filters as they were chosen: a number masked, services and templates by key, which outlives the row."""
     shown = {name: str(values[-1]) for name, values in changelist.filter_params.items() if name != "q"}
+    for name, keys in _keys().items():
+        if name in shown and shown[name].isdecimal():
+            shown[name] = keys.get(int(shown[name]), shown[name])
     if str(changelist.search):
         shown["q"] = str(changelist.search)
     return shown
