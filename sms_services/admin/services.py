@@ -66,15 +66,22 @@ def usage_of(service: SmsService) -> list[str]:
     return lines
 
 
+class KindFilter(PolymorphicChildModelFilter):
+    title = _("kind")
+
+
 @admin.register(SmsService)
 class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     child_models = [AlibabaCloudSms, AwsSnsSms, TwilioSms, SandboxSms]
     list_display = ("name", "key", "kind", "is_active", "max_per_second")
-    list_filter = ("is_active", PolymorphicChildModelFilter)
+    list_filter = ("is_active", KindFilter)
     search_fields = ("name", "key")
     list_select_related = ("polymorphic_ctype",)
     polymorphic_list = True
     actions = ("activate", "deactivate")
+
+    class Media:
+        css = {"all": ("sms_services/import.css",)}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         inbox = inbox_url() if SandboxSms.objects.exists() else ""

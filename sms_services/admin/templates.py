@@ -49,7 +49,7 @@ class TemplateCodeInline(admin.TabularInline):
 @admin.register(SmsTemplate)
 class SmsTemplateAdmin(admin.ModelAdmin):
     form = TemplateForm
-    list_display = ("name", "key", "purpose", "variable_list", "code_list")
+    list_display = ("name", "purpose", "code_list", "key", "variable_list")
     list_filter = ("purpose", "codes__platform_status")
     search_fields = ("name", "key", "text")
     prepopulated_fields = {"key": ("name",)}
