@@ -70,7 +70,7 @@ class MessageExportAdmin(ReadOnly, admin.ModelAdmin):
     class Media:
         css = {"all": ("sms_services/admin.css",)}
 
-    @admin.display(description=_("revealed"), boolean=True)
+    @admin.display(description=_("unmasked"), boolean=True)
     def unmasked(self, export: MessageExport) -> bool:
         return export.revealed
 
