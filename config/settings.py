@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "approvals",
     "config",
     "polymorphic",
+    "treebeard",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
