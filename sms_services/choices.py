@@ -52,6 +52,7 @@ class SkipReason(models.TextChoices):
     """Why a message was never tried."""
 
     NO_NUMBER = "no_number", _("No phone number")
+    UNREADABLE = "unreadable", _("Unreadable phone number")
     INACTIVE = "inactive", _("Inactive user")
     SUPPRESSED = "suppressed", _("Suppressed")
     EXPIRED = "expired", _("Expired")

@@ -13,7 +13,10 @@ from .notifications import Notification
 class Recipient(models.Model):
     """A person of a notification, with the message, or with the reason why there is none.
 
-    ``via`` says why they were included: ``["user"]``, ``["department", 12]``, ``["role", 3]``, one or more.
+    ``via`` says why they were included, as a list of one or more: ``["user"]``, ``["department", 12]`` (the one whose
+    member they are, which may lie below the one that was asked for), ``["role", 3]``. What was retried has none.
+
+    ``skip_reason`` is for those who have no message; a message that was skipped later says so itself.
     """
 
     notification = models.ForeignKey(
@@ -31,10 +34,14 @@ class Recipient(models.Model):
         verbose_name_plural = _("recipients")
         constraints = [
             models.UniqueConstraint(fields=["notification", "user"], name="one_recipient_per_user"),
+            models.CheckConstraint(
+                condition=models.Q(message=None, skip_reason__gt="") | models.Q(message__isnull=False, skip_reason=""),
+                name="recipient_has_message_or_reason",
+            ),
         ]
         indexes = [
             models.Index(fields=["notification", "skip_reason", "id"], name="notification_skipped"),
         ]
 
     def __str__(self) -> str:
-        return str(self.user)
+        return str(_("Recipient %d") % self.pk) if self.pk else ""
