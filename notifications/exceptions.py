@@ -15,6 +15,10 @@ class IncompleteNotification(NotificationError):
     """Neither the call nor a preset says which service or which template."""
 
 
+class InvalidArgument(NotificationError):
+    """An argument that is no recipient, variable or time is of the wrong kind."""
+
+
 class InvalidRecipients(NotificationError):
     """Something among the recipients is of the wrong kind, or does not exist."""
 

@@ -1,6 +1,5 @@
 """Notifications: one text to many people, and how far it is."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -126,6 +125,10 @@ class Notification(Audience):
 
     def __repr__(self) -> str:
         return f"<Notification {self.pk}: {self.status}>"
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether it is too late for what has not left."""
+        return self.expires_at is not None and self.expires_at <= now
 
     def counts(self) -> Counts:
         """How many people are in which status: ``queued``, ``sending``, ``sent``, ``delivered``, ``undelivered``,
