@@ -20,6 +20,12 @@ class ServiceForm(forms.ModelForm):
         if secret in self.fields and self.instance.pk:
             self.fields[secret].required = False
 
+    def clean_currency(self) -> str:
+        currency: str = self.cleaned_data["currency"]
+        if not currency and self.cleaned_data.get("price_per_segment") is not None:
+            raise forms.ValidationError(_("Enter the currency of the price."), code="currency")
+        return currency
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         account, secret = self.instance.account_field, self.instance.secret_field
