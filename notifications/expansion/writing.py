@@ -44,9 +44,11 @@ class Writer:
 
     def _row(self, person: Person) -> dict[str, Any]:
         """A person as an object of the document; what is empty is left out."""
-        user = _user_key().get_db_prep_value(person.user, self._connection)
+        user = person.user
+        if not isinstance(user, int):
+            user = str(_user_key().get_db_prep_value(user, self._connection))
         row = {
-            "u": user if isinstance(user, int) else str(user),
+            "u": user,
             "w": person.via,
             "s": person.skip_reason,
             "p": person.phone_number,
