@@ -21,12 +21,16 @@ _LISTS = {
     "sqlite": "SELECT value FROM json_each(%s)",
     "mysql": "SELECT value FROM JSON_TABLE(%s, '$[*]' COLUMNS (value {type} PATH '$')) AS given",
 }
+#: MariaDB's JSON_TABLE has no columns of its type ``uuid``.
+_UUIDS = "SELECT CAST(value AS uuid) FROM JSON_TABLE(%s, '$[*]' COLUMNS (value char(36) PATH '$')) AS given"
 
 
 def listed(values: Iterable[Any], field: "Field[Any, Any]", using: str) -> RawSQL:
     """The right-hand side of an ``__in`` lookup: values of a field, however many."""
     connection = connections[using]
-    sql = _LISTS[connection.vendor].format(type=field.rel_db_type(connection))
+    kind = field.rel_db_type(connection)
+    is_uuid = connection.vendor == "mysql" and kind == "uuid"
+    sql = _UUIDS if is_uuid else _LISTS[connection.vendor].format(type=kind)
     prepared = (field.get_db_prep_value(value, connection) for value in values)
     return RawSQL(sql, [json.dumps([value if isinstance(value, int) else str(value) for value in prepared])])
 

@@ -165,6 +165,7 @@ class _MySQL(_Dialect):
     @property
     def people(self) -> str:  # type: ignore[override]
         user = _user_key().rel_db_type(self._connection)
+        user = "char(36)" if user == "uuid" else user  # no type of a column in there
         types = {"u": user, "w": "longtext", "s": "varchar(12)", "p": "varchar(16)", "o": "longtext", "c": "longtext"}
         columns = ", ".join(f"{name} {kind} PATH '$.{name}'" for name, kind in {**types, "m": "bigint"}.items())
         return f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS j"
