@@ -10,6 +10,7 @@ from .delivery.delivering import SERVICE_INACTIVE, SERVICE_UNUSABLE
 from .delivery.reconciling import NO_RECORD
 from .delivery.sweeping import WORKER_LOST
 from .models import SmsMessage, SmsService
+from .providers.base import Provider
 
 _OUR_CODES: Mapping[str, str | Promise] = {
     SERVICE_INACTIVE: _("The service was deactivated before the message left. Activate it, then send again."),
@@ -26,10 +27,15 @@ def advice_for(message: SmsMessage) -> str | Promise:
     """One line for an admin, from the provider's error table; empty where nothing is wrong."""
     if not message.error_kind:
         return ""
-    if message.provider_code in _OUR_CODES:
-        return _OUR_CODES[message.provider_code]
     provider = SmsService.objects.get(pk=message.service_id).provider_class
-    advice = provider.advice_for(message.provider_code, message.error_kind)
-    if message.status == MessageStatus.UNKNOWN:
+    return advice_on(provider, message.status, message.error_kind, message.provider_code)
+
+
+def advice_on(provider: type[Provider], status: str, error_kind: str, code: str) -> str | Promise:
+    """The same for all messages of one provider that failed alike."""
+    if code in _OUR_CODES:
+        return _OUR_CODES[code]
+    advice = provider.advice_for(code, error_kind)
+    if status == MessageStatus.UNKNOWN:
         return _("It may have been sent, so it is not sent again by itself. %(advice)s") % {"advice": advice}
     return advice

@@ -45,7 +45,7 @@ from .placeholders import validate_placeholders
 from .transactions import in_open_transaction
 from .validators import TEMPLATE_CODE
 
-__all__ = ["queue_message", "retry_message", "send_message"]
+__all__ = ["queue_message", "resolve", "retry_message", "send_message"]
 
 _NOT_ARRIVED = frozenset({MessageStatus.FAILED, MessageStatus.UNDELIVERED})
 _SLUG = re.compile(r"(?=.*[A-Za-z])[-A-Za-z0-9_]{1,50}")
@@ -323,3 +323,22 @@ def _check_for_provider(service: SmsService, messages: Sequence[SmsMessage]) -> 
     for message in messages:
         if problem := provider.problem_with(message.outgoing()):
             raise InvalidParams(f"{mask(message.phone_number)}: {problem}")
+
+
+def resolve(
+    service: SmsService | str, template: SmsTemplate | str, *, purpose: str | None = None
+) -> tuple[SmsService, SmsTemplate, TemplateCode]:
+    """What a service and a template stand for now, good for sending: for apps that create messages of their own.
+
+    Args:
+        service, template, purpose: as for ``queue_message``.
+
+    Returns:
+        the service's row, the template, and the code under which the service knows it; that of a service which
+        sends texts is unsaved and empty.
+
+    Raises:
+        UnknownService, InactiveService, UnknownTemplate, UnusableTemplate: as for ``queue_message``.
+    """
+    service = _current_service(service)
+    return service, *_template_and_registration(service, template, purpose)

@@ -52,10 +52,20 @@ class SkipReason(models.TextChoices):
     """Why a message was never tried."""
 
     NO_NUMBER = "no_number", _("No phone number")
+    UNREADABLE = "unreadable", _("Unreadable phone number")
+    INACTIVE = "inactive", _("Inactive user")
     SUPPRESSED = "suppressed", _("Suppressed")
     EXPIRED = "expired", _("Expired")
     CANCELLED = "cancelled", _("Cancelled")
     DUPLICATE = "duplicate", _("Duplicate")
+
+
+class BatchState(models.TextChoices):
+    """Whether the messages of a batch may leave."""
+
+    OPEN = "open", _("Open")
+    HELD = "held", _("Held")
+    CLOSED = "closed", _("Closed")
 
 
 class TemplateStatus(models.TextChoices):

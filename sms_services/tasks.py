@@ -21,7 +21,7 @@ from .purging import purge as run_purge
 @shared_task(bind=True, name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
 def deliver_messages(self: Task, message_ids: list[int]) -> None:
     """Deliver queued messages. Those that are not queued or not due any more are left alone."""
-    _drop_broken_connections(self)
+    drop_broken_connections(self)
     due = stored_messages().filter(pk__in=message_ids).sendable(timezone.now()).order_by("pk")
     groups: dict[tuple[int, str], list[SmsMessage]] = defaultdict(list)
     for message in due:
@@ -34,21 +34,21 @@ def deliver_messages(self: Task, message_ids: list[int]) -> None:
 @shared_task(bind=True, name="sms_services.reconcile_messages", acks_late=True, ignore_result=True)
 def reconcile_messages(self: Task, message_ids: list[int]) -> None:
     """Look messages in doubt up at their provider."""
-    _drop_broken_connections(self)
+    drop_broken_connections(self)
     reconcile(message_ids)
 
 
 @shared_task(bind=True, name="sms_services.sweep", ignore_result=True)
 def sweep(self: Task) -> None:
     """Look after lost bells, dead workers and messages in doubt. Schedule it every ten seconds or so."""
-    _drop_broken_connections(self)
+    drop_broken_connections(self)
     run_sweep()
 
 
 @shared_task(bind=True, name="sms_services.purge", ignore_result=True)
 def purge(self: Task) -> None:
     """Delete what is older than ``RETENTION_DAYS``. Schedule it once a day."""
-    _drop_broken_connections(self)
+    drop_broken_connections(self)
     for _ in run_purge():
         pass
 
@@ -63,7 +63,7 @@ def _deliver(service: SmsService, messages: list[SmsMessage]) -> None:
         waiting.update(error_kind=ErrorKind.CREDENTIALS, provider_code=SERVICE_UNUSABLE)
 
 
-def _drop_broken_connections(task: Task) -> None:
+def drop_broken_connections(task: Task) -> None:
     """A worker that keeps its connections between tasks must notice when the database has closed one."""
     if not task.request.is_eager and not task.request.called_directly:
         close_old_connections()

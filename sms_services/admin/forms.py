@@ -32,6 +32,12 @@ class ServiceForm(MakesKeys):
             words = _("Enter it again: it was not stored, because something else has to be corrected first.")
             self.add_error(secret, forms.ValidationError(words, code="enter_again"))
 
+    def clean_currency(self) -> str:
+        currency: str = self.cleaned_data["currency"]
+        if not currency and self.cleaned_data.get("price_per_segment") is not None:
+            raise forms.ValidationError(_("Enter the currency of the price."), code="currency")
+        return currency
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         account, secret = self.instance.account_field, self.instance.secret_field

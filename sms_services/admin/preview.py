@@ -1,6 +1,6 @@
 """What a wording looks like on a phone, and what it costs with each kind of service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
@@ -44,8 +44,12 @@ class Preview:
     error: str = ""
 
     @classmethod
-    def of(cls, wording: str, values: Mapping[str, str]) -> "Preview":
-        """Render a wording with values by name; those that are not given get samples."""
+    def of(cls, wording: str, values: Mapping[str, str], services: Iterable[SmsService] | None = None) -> "Preview":
+        """Render a wording with values by name; those that are not given get samples.
+
+        Args:
+            services: those by whose rules segments are counted; default: all that are active.
+        """
         wording = wording[: 4 * MAX_LENGTH].replace("\r\n", "\n")
         samples = [(name, values.get(name) or str(_SAMPLES.get(name, name))) for name in placeholder_names(wording)]
         text = render(wording, dict(samples))
@@ -54,14 +58,16 @@ class Preview:
             error = ""
         except ValidationError as invalid:
             error = " ".join(invalid.messages)
-        return cls(samples, text, _counted(text) if text else (), error)
+        if services is None:
+            services = SmsService.objects.filter(is_active=True)[:_MOST_SERVICES]
+        return cls(samples, text, _counted(text, services) if text else (), error)
 
 
-def _counted(text: str) -> list[Counted]:
+def _counted(text: str, services: Iterable[SmsService]) -> list[Counted]:
     """One row per way of counting: services that count alike share a row."""
     rows: dict[SegmentCount, list[str]] = {}
     mainland, elsewhere = _("mainland China"), _("elsewhere")
-    for service in SmsService.objects.filter(is_active=True)[:_MOST_SERVICES]:
+    for service in services:
         provider = service.build_provider()
         here, there = (provider.count_segments(text, number) for number in (_MAINLAND, _ELSEWHERE))
         if here == there:

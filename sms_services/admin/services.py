@@ -255,6 +255,7 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
         if self.provider_fields:
             fieldsets.append((_("Account"), {"fields": self.provider_fields}))
         fieldsets.append((_("Limits"), {"fields": ("max_per_second",)}))
+        fieldsets.append((_("Costs"), {"fields": ("price_per_segment", "currency")}))
         return fieldsets
 
     @private_post("access_secret", "secret_key", "auth_token")

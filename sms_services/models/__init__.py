@@ -1,4 +1,5 @@
 from .audit import MessageExport, MessageReveal
+from .batches import SmsBatch
 from .messages import SmsAttempt, SmsMessage
 from .pacing import ServicePace
 from .sandbox import SandboxMessage
@@ -14,6 +15,7 @@ __all__ = [
     "SandboxSms",
     "ServicePace",
     "SmsAttempt",
+    "SmsBatch",
     "SmsMessage",
     "SmsService",
     "SmsTemplate",

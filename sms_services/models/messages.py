@@ -18,6 +18,7 @@ from ..params import sensitive_names
 from ..phone_numbers import mask
 from ..placeholders import placeholder_names, render
 from ..providers.base import OutgoingMessage
+from .batches import SmsBatch
 from .services import SmsService
 from .templates import SmsTemplate
 
@@ -32,7 +33,12 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         """Queued and due."""
         # A second's grace: the task that tries again may run on a host whose clock is a little behind.
         due = models.Q(due_at=None) | models.Q(due_at__lte=now + timedelta(seconds=1))
-        return self.filter(due, status=MessageStatus.QUEUED)
+        return self.filter(due, self._not_held(now), status=MessageStatus.QUEUED)
+
+    def _not_held(self, now: datetime) -> models.Q:
+        """Of no batch, or of one whose messages may leave."""
+        sending = SmsBatch.objects.sending(now).filter(pk=models.OuterRef("batch"))
+        return models.Q(batch=None) | models.Q(models.Exists(sending))
 
     def claim(self, claim: str, now: datetime, until: datetime, account: str) -> int:
         """Take queued messages for one caller; returns how many it got.
@@ -81,8 +87,12 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         )
 
     def overdue(self, status: MessageStatus, now: datetime) -> "SmsMessageQuerySet":
-        """Messages in a status whose time for the sweep has come, the longest overdue first."""
-        return self.filter(status=status, sweep_at__lte=now).order_by("sweep_at")
+        """Messages in a status whose time for the sweep has come, the longest overdue first.
+
+        What a batch holds back is left alone: there is nothing to do for it.
+        """
+        overdue = self.filter(status=status, sweep_at__lte=now).order_by("sweep_at")
+        return overdue.filter(self._not_held(now)) if status == MessageStatus.QUEUED else overdue
 
     def settled(self) -> "SmsMessageQuerySet":
         """Messages with which nothing is under way: neither a try nor a look-up."""
@@ -146,6 +156,17 @@ class SmsMessage(models.Model):
         verbose_name=_("retry of"),
     )
 
+    batch = models.ForeignKey(
+        SmsBatch,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="messages",
+        verbose_name=_("batch"),
+    )
+
     status = models.CharField(_("status"), max_length=12, choices=MessageStatus.choices, default=MessageStatus.QUEUED)
     skip_reason = models.CharField(_("why skipped"), max_length=12, choices=SkipReason.choices, blank=True)
     error_kind = models.CharField(_("kind of error"), max_length=12, choices=ErrorKind.choices, blank=True)
@@ -189,6 +210,8 @@ class SmsMessage(models.Model):
             models.CheckConstraint(condition=models.Q(status__in=MessageStatus.values), name="message_status_known"),
             # However many people retry a message at once, one retry comes of it.
             models.UniqueConstraint(fields=["retry_of"], name="one_retry_per_message"),
+            # Whatever is repeated, killed or run twice, a number gets one message of a batch.
+            models.UniqueConstraint(fields=["batch", "phone_number"], name="one_message_per_batch_and_number"),
         ]
         # Every index is written three times per message: at its creation, its claim and its outcome. Those of the log
         # begin with what is filtered by and go on in the log's order, so that any page of a filtered log is one range.
@@ -203,6 +226,8 @@ class SmsMessage(models.Model):
             # These two stand in for the foreign keys' own indexes.
             models.Index(fields=["service", "created_at", "id"], name="sms_log_service"),
             models.Index(fields=["template", "created_at", "id"], name="sms_log_template"),
+            # How a batch stands, and what of it is still queued.
+            models.Index(fields=["batch", "status", "id"], name="sms_message_batch"),
             # Looked up as a whole; a db_index would add a second index for prefixes on PostgreSQL.
             models.Index(fields=["phone_number"], name="sms_message_number"),
             models.Index(fields=["provider_message_id"], name="sms_message_provider_id"),

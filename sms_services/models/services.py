@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.core.validators import MaxLengthValidator, MaxValueValidator, MinLengthValidator, MinValueValidator
+from django.core.validators import (
+    MaxLengthValidator,
+    MaxValueValidator,
+    MinLengthValidator,
+    MinValueValidator,
+    RegexValidator,
+)
 from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 from polymorphic.models import PolymorphicModel
@@ -44,6 +50,23 @@ class SmsService(PolymorphicModel):
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100_000)],
         help_text=_("The most messages that may leave in a second, over all processes and hosts. Empty: unlimited."),
+    )
+
+    price_per_segment = models.DecimalField(
+        _("price per segment"),
+        max_digits=9,
+        decimal_places=5,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("For estimates only. Empty: no estimates."),
+    )
+    currency = models.CharField(
+        _("currency"),
+        max_length=3,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z]{3}\Z", _("Three capital letters, such as USD."))],
+        help_text=_("ISO 4217, for example USD."),
     )
 
     #: The limit as it stands in the database, to notice when it changes.

@@ -1,0 +1,3 @@
+from .numbers import MobileNumber
+
+__all__ = ["MobileNumber"]

@@ -1,0 +1,3 @@
+from . import departments, notifications, presets, suppressed
+
+__all__ = ["departments", "notifications", "presets", "suppressed"]

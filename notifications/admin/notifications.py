@@ -1,0 +1,247 @@
+"""Notifications in admin: the list with how far each one is, and a page that follows one. Nobody edits them.
+
+Composing, following and steering them, and their recipients, are modules of their own.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sms_services.admin.preview import Preview
+from sms_services.admin.read_only import ReadOnly
+from sms_services.admin.reveal import refuse_unless
+from sms_services.encryption import MASK
+from sms_services.error_pages import private_post
+from sms_services.placeholders import placeholder_names, render
+
+from ..choices import NotificationStatus
+from ..models import Notification, NotificationPreset
+from ..models.notifications import NotificationQuerySet
+from ..rows import notifications
+from .compose import COMPOSE, Composes
+from .control import Controls
+from .fields import field_label
+from .finding import DEPARTMENTS, KINDS, ROLES, USERS, find_view
+from .progress import WENT_WRONG, Follows, Progress, page_parts
+from .recipients import Lists
+
+#: What may stand in the list's query string; Django would allow any lookup of any field.
+_LOOKUPS = frozenset(
+    {
+        "status__exact",
+        "service__id__exact",
+        "key",
+        "created_at__gte",
+        "created_at__lt",
+        "created_at__isnull",
+    }
+)
+#: How many of those that were asked for are named.
+MOST_NAMED = 20
+
+
+class PresetFilter(admin.SimpleListFilter):
+    """The presets that there are; a notification keeps the key of one that was deleted."""
+
+    title = gettext_lazy("preset")
+    parameter_name = "key"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
+        yield from NotificationPreset.objects.values_list("key", "name")
+
+    def queryset(self, request: HttpRequest, rows: Any) -> Any:
+        return rows.filter(key=self.value()) if self.value() else rows
+
+
+class NotificationChangeList(ChangeList):
+    """Reads the counts of a whole page at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows = list(self.result_list)
+        counts = notifications().filter(pk__in=[row.pk for row in rows]).counts()
+        for row in rows:
+            row.shown_counts = counts.get(row.pk)
+        self.result_list = rows
+
+
+@admin.register(Notification)
+class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.ModelAdmin):
+    list_display = ("what", "status", "progress", "went_wrong", "created_at", "created_by")
+    list_display_links = ("what",)
+    list_filter = ("status", "created_at", PresetFilter, "service")
+    list_select_related = ("template", "created_by")
+    list_per_page = 50
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    class Media:
+        css = {"all": ("sms_services/preview.css", "notifications/admin.css")}
+        js = ("notifications/composing.js", "notifications/progress.js")
+
+    def get_queryset(self, request: HttpRequest) -> NotificationQuerySet:
+        return notifications().order_by("-pk")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return NotificationChangeList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup in _LOOKUPS
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(find_view)
+        return [path("find/", view, name="notifications_find"), *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        asked = [kind for kind in ("asked_users", "asked_departments", "asked_roles") if self._asked(obj, kind)]
+        if "asked_departments" in asked:
+            asked.append("include_subdepartments")
+        optional = ("key", "retry_of_link", "retries", "send_at", "expires_at", "started_at", "expanded_at")
+        when = [line for line in optional if obj is None or self._has(obj, line)]
+        return [
+            (gettext_lazy("What was sent"), {"fields": ("service", "template", "purpose", "wording", "variable_list")}),
+            (gettext_lazy("Who was asked for"), {"fields": asked or ("asked_users",)}),
+            (gettext_lazy("When and by whom"), {"fields": ("created_by", "created_at", *when, "finished_at")}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return (
+            "wording",
+            "variable_list",
+            "asked_users",
+            "asked_departments",
+            "asked_roles",
+            "retry_of_link",
+            "retries",
+        )
+
+    def notification_for(self, request: HttpRequest, pk: int, permission: str) -> Notification:
+        """The notification of a page that needs this permission beside that to view."""
+        refuse_unless(request, permission)
+        notification: Notification | None = self.get_object(request, str(pk))
+        if not self.has_view_permission(request, notification):
+            raise PermissionDenied
+        if notification is None:
+            raise Http404
+        return notification
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {"may_compose": request.user.has_perm(COMPOSE), **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    @private_post()
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().changeform_view(request, *args, **kwargs)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        notification = kwargs.get("obj")
+        if notification is not None:
+            context |= page_parts(request, Progress.of(notification))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("notification"))
+    def what(self, notification: Notification) -> str:
+        return str(notification)
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, notification: Any) -> SafeString | str:
+        if notification.shown_counts is None:
+            return "-"
+        if notification.status == NotificationStatus.SCHEDULED and notification.send_at:
+            when = date_format(timezone.localtime(notification.send_at), "SHORT_DATETIME_FORMAT")
+            return _("Not before %(time)s") % {"time": when}
+        progress = Progress(notification, notification.shown_counts)
+        return render_to_string("admin/notifications/notification/small_bar.html", {"progress": progress})
+
+    @admin.display(description=gettext_lazy("went wrong"))
+    def went_wrong(self, notification: Any) -> str:
+        counts: Mapping[str, int] = notification.shown_counts or {}
+        count = sum(counts.get(status, 0) for status in WENT_WRONG)
+        return number_format(count, force_grouping=True) if count else "-"
+
+    @admin.display(description=gettext_lazy("text"))
+    def wording(self, notification: Notification) -> SafeString | str:
+        """The text, with what is the same for everybody. Sensitive variables are never shown."""
+        if not notification.text:
+            return _("The text is stored on the platform, as %(code)s.") % {"code": notification.template_code}
+        preview = Preview((), render(notification.text, self._shown(notification)), ())
+        return format_html('<p class="sms-bubble">{}</p>', preview.text)
+
+    @admin.display(description=gettext_lazy("variables"))
+    def variable_list(self, notification: Notification) -> SafeString | str:
+        shown = self._shown(notification)
+        return format_html_join("", "<div><code>{}</code> {}</div>", shown.items()) or "-"
+
+    @admin.display(description=gettext_lazy("users"))
+    def asked_users(self, notification: Notification) -> str:
+        return _named(notification, USERS)
+
+    @admin.display(description=gettext_lazy("departments"))
+    def asked_departments(self, notification: Notification) -> str:
+        return _named(notification, DEPARTMENTS)
+
+    @admin.display(description=gettext_lazy("roles"))
+    def asked_roles(self, notification: Notification) -> str:
+        return _named(notification, ROLES)
+
+    @admin.display(description=gettext_lazy("retry of"))
+    def retry_of_link(self, notification: Notification) -> SafeString | str:
+        return _link(notification.retry_of_id) if notification.retry_of_id else "-"
+
+    @admin.display(description=gettext_lazy("retried as"))
+    def retries(self, notification: Notification) -> SafeString | str:
+        pks = notification.retries.order_by("pk").values_list("pk", flat=True)[:MOST_NAMED]
+        return format_html_join(", ", "{}", ((_link(pk),) for pk in pks)) or "-"
+
+    def _shown(self, notification: Notification) -> dict[str, str]:
+        """The variables by name: what they say, what they are read from, or that they are hidden."""
+        names = placeholder_names(notification.text)
+        fields = notification.recipient_fields
+        return {
+            **{name: MASK for name in names if name not in notification.variables},
+            **{
+                name: _("(each recipient’s: %(field)s)") % {"field": field_label(path)} for name, path in fields.items()
+            },
+            **notification.variables,
+        }
+
+    def _asked(self, notification: Notification | None, line: str) -> bool:
+        kind = line.removeprefix("asked_")
+        return notification is not None and getattr(notification, kind).exists()
+
+    def _has(self, notification: Notification, line: str) -> bool:
+        if line == "retries":
+            return notification.retries.exists()
+        return bool(getattr(notification, line.removesuffix("_link")))
+
+
+def _named(notification: Notification, kind: str) -> str:
+    """Some of those that were asked for, and how many others there are."""
+    through: Any = getattr(Notification, kind).through
+    field: Any = Notification._meta.get_field(kind)
+    other = f"{field.m2m_reverse_field_name()}_id"
+    rows = through._base_manager.filter(notification=notification.pk)
+    pks = list(rows.order_by(other).values_list(other, flat=True)[: MOST_NAMED + 1])
+    labels = [label for _pk, label in KINDS[kind].labels(KINDS[kind].chosen(pks[:MOST_NAMED]))]
+    if len(pks) > MOST_NAMED:
+        others = rows.count() - len(labels)
+        labels.append(_("and %(count)s others") % {"count": number_format(others, force_grouping=True)})
+    return ", ".join(labels) or "-"
+
+
+def _link(pk: int) -> SafeString:
+    url = reverse("admin:notifications_notification_change", args=[pk])
+    return format_html('<a href="{}">{}</a>', url, pk)

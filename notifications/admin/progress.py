@@ -1,0 +1,292 @@
+"""How far a notification is: the bar, the figures, what failed and why, and the answer that keeps them up to date."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest, JsonResponse
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from sms_services.advice import advice_on
+from sms_services.choices import ErrorKind, MessageStatus, SkipReason
+from sms_services.models import SmsMessage, SmsService
+
+from ..choices import NotificationStatus
+from ..models import Notification, Recipient
+from ..models.notifications import Counts
+from ..rows import database
+
+#: In the order of the bar: what is good first, what is still to come last.
+ORDER = (
+    MessageStatus.DELIVERED,
+    MessageStatus.SENT,
+    MessageStatus.SENDING,
+    MessageStatus.UNKNOWN,
+    MessageStatus.UNDELIVERED,
+    MessageStatus.FAILED,
+    MessageStatus.SKIPPED,
+    MessageStatus.QUEUED,
+)
+WENT_WRONG = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN)
+#: The bar is so many units long.
+LENGTH = 1000
+#: Failures of each status that are looked at: enough to tell what is wrong, however many there are.
+MOST_FAILURES = 10_000
+#: Milliseconds between two questions, while it runs and while it waits.
+FAST, SLOW = 2_000, 10_000
+#: The parts of the page that change.
+PARTS = ("state", "bar", "figures", "failures", "buttons")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One status: how many, and its piece of the bar."""
+
+    status: str
+    label: str | Promise
+    count: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    reason: str
+    label: str | Promise
+    count: int
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """What failed alike."""
+
+    status: str
+    label: str | Promise
+    kind: str | Promise
+    code: str
+    count: int
+    advice: str | Promise
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The groups, the largest first. ``is_sample``: there are more failures than were looked at."""
+
+    groups: Sequence[FailureGroup]
+    is_sample: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A notification at one moment. ``rate`` is in texts per second; ``None``: not known."""
+
+    notification: Notification
+    counts: Counts
+    rate: float | None = None
+
+    @classmethod
+    def of(cls, notification: Notification, *, since: tuple[int, float] | None = None) -> "Progress":
+        """Count now.
+
+        Args:
+            since: how many were done, and how many seconds ago. Default: none, when it started.
+        """
+        counts = notification.counts()
+        done = _done(counts)
+        if since is None and notification.started_at and notification.finished_at is None:
+            since = (0, (timezone.now() - notification.started_at).total_seconds())
+        rate = None
+        if since and since[1] >= 1 and done > since[0]:
+            rate = (done - since[0]) / since[1]
+        return cls(notification, counts, rate)
+
+    @property
+    def total(self) -> int:
+        return self.counts["total"]
+
+    @property
+    def done(self) -> int:
+        """Those for whom nothing more is tried."""
+        return _done(self.counts)
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.done // self.total if self.total else 0
+
+    @property
+    def went_wrong(self) -> int:
+        return sum(self.counts[status] for status in WENT_WRONG)
+
+    @property
+    def figures(self) -> list[Figure]:
+        figures, start = [], 0.0
+        for status in ORDER:
+            count = self.counts[status]
+            length = LENGTH * count / self.total if self.total else 0
+            # What is there at all can be seen.
+            drawn = max(round(start + length) - round(start), 3) if count else 0
+            figures.append(Figure(status, status.label, count, min(round(start), LENGTH - drawn), drawn))
+            start += length
+        return figures
+
+    @property
+    def is_live(self) -> bool:
+        """Whether anything changes soon."""
+        return self.notification.finished_at is None
+
+    @property
+    def interval(self) -> int:
+        running = self.notification.status in (NotificationStatus.RUNNING, NotificationStatus.CANCELLED)
+        return FAST if running else SLOW
+
+    @property
+    def sentence(self) -> str:
+        """How far it is, in words."""
+        done, total = number_format(self.done, force_grouping=True), number_format(self.total, force_grouping=True)
+        if self.notification.started_at is None:
+            return _("It has not begun yet.")
+        if self.is_live and self.notification.expanded_at is None:
+            return _("%(done)s of %(total)s people so far are done; more are being added.") % {
+                "done": done,
+                "total": total,
+            }
+        return _("%(done)s of %(total)s people are done (%(percent)d%%).") % {
+            "done": done,
+            "total": total,
+            "percent": self.percent,
+        }
+
+    @property
+    def speed(self) -> str:
+        """How fast it is, and how long it will take, in words; empty where that is not known."""
+        if not self.rate or self.notification.status != NotificationStatus.RUNNING or not self.is_live:
+            return ""
+        rate = number_format(self.rate, decimal_pos=0 if self.rate >= 10 else 1, force_grouping=True)
+        left = self.total - self.done
+        if self.notification.expanded_at is None or not left:
+            return _("%(rate)s a second.") % {"rate": rate}
+        return _("%(rate)s a second; %(time)s left.") % {"rate": rate, "time": duration(left / self.rate)}
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Why people were skipped. What was skipped after it had a message is one line."""
+        if not self.counts[MessageStatus.SKIPPED]:
+            return []
+        rows = Recipient.objects.using(database()).filter(notification=self.notification, skip_reason__gt="")
+        by_reason = dict(rows.order_by().values_list("skip_reason").annotate(count=Count("pk")))
+        skipped = [Skipped(reason, reason.label, by_reason[reason]) for reason in SkipReason if reason in by_reason]
+        later = self.counts[MessageStatus.SKIPPED] - sum(by_reason.values())
+        if later > 0:
+            skipped.append(Skipped("", _("Cancelled or expired while queued"), later))
+        return skipped
+
+
+def _done(counts: Counts) -> int:
+    return counts["total"] - counts[MessageStatus.QUEUED] - counts[MessageStatus.SENDING]
+
+
+def duration(seconds: float) -> str:
+    """About how long, in words."""
+    if seconds < 90:
+        count = max(round(seconds), 1)
+        return ngettext("about %(count)d second", "about %(count)d seconds", count) % {"count": count}
+    if seconds < 5400:
+        count = round(seconds / 60)
+        return ngettext("about %(count)d minute", "about %(count)d minutes", count) % {"count": count}
+    count = round(seconds / 3600)
+    return ngettext("about %(count)d hour", "about %(count)d hours", count) % {"count": count}
+
+
+def failures_of(notification: Notification, counts: Mapping[str, int]) -> Failures:
+    """What failed, was not delivered or is in doubt, by status, kind and code, with what to do about it."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for status in WENT_WRONG:
+        if not counts[status]:
+            continue
+        rows = SmsMessage.objects.using(database()).filter(batch=notification.batch_id, status=status).order_by("-pk")
+        found.update((status, *row) for row in rows.values_list("error_kind", "provider_code")[:MOST_FAILURES])
+    if not found:
+        return Failures(())
+    provider = SmsService.objects.get(pk=notification.service_id).provider_class
+    kinds = dict(ErrorKind.choices)
+    groups = [
+        FailureGroup(
+            status,
+            MessageStatus(status).label,
+            kinds.get(kind, ""),
+            code,
+            count,
+            advice_on(provider, status, kind, code) if kind else "",
+        )
+        for (status, kind, code), count in found.most_common(20)
+    ]
+    return Failures(groups, any(counts[status] > MOST_FAILURES for status in WENT_WRONG))
+
+
+def page_parts(request: HttpRequest, progress: Progress, *, with_failures: bool = True) -> dict[str, Any]:
+    """What the templates of the parts need."""
+    notification, counts = progress.notification, progress.counts
+    may_control = request.user.has_perm("notifications.control_notification")
+    status = notification.status
+    may_end = status in (NotificationStatus.SCHEDULED, NotificationStatus.RUNNING, NotificationStatus.PAUSED)
+    return {
+        "notification": notification,
+        "progress": progress,
+        "failures": failures_of(notification, counts) if with_failures else None,
+        "recipients_url": reverse("admin:notifications_notification_recipients", args=[notification.pk]),
+        "may_pause": may_control and status in (NotificationStatus.SCHEDULED, NotificationStatus.RUNNING),
+        "may_resume": may_control and status == NotificationStatus.PAUSED,
+        "may_cancel": may_control and may_end,
+        "may_retry": may_control and bool(counts[MessageStatus.FAILED] or counts[MessageStatus.UNDELIVERED]),
+    }
+
+
+class Follows:
+    """For the notifications' admin: the answer to the script that follows one."""
+
+    def get_urls(self) -> list[Any]:
+        view = never_cache(self.admin_site.admin_view(require_GET(self.progress_view)))  # type: ignore[attr-defined]
+        urls: list[Any] = super().get_urls()  # type: ignore[misc]
+        return [path("<int:pk>/progress/", view, name="notifications_notification_progress"), *urls]
+
+    def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """The figures, and the parts of the page as they are now.
+
+        The query may say what the page knows: how many were ``done`` and how many ``ms`` ago, and how many had gone
+        ``wrong``, so that failures are looked at only when there are others.
+        """
+        notification = self.notification_for(request, pk, "notifications.view_notification")  # type: ignore[attr-defined]
+        done, milliseconds = _number(request, "done"), _number(request, "ms")
+        since = (done, milliseconds / 1000) if done is not None and milliseconds else None
+        progress = Progress.of(notification, since=since)
+        with_failures = _number(request, "wrong") != progress.went_wrong
+        context = page_parts(request, progress, with_failures=with_failures)
+        parts = [part for part in PARTS if with_failures or part != "failures"]
+        folder = "admin/notifications/notification"
+        return JsonResponse(
+            {
+                "status": notification.status,
+                "counts": progress.counts,
+                "done": progress.done,
+                "wrong": progress.went_wrong,
+                "live": progress.is_live,
+                "interval": progress.interval,
+                "sentence": f"{notification.get_status_display()}. {progress.sentence}",
+                "parts": {part: render_to_string(f"{folder}/{part}.html", context, request) for part in parts},
+            }
+        )
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None

@@ -1,0 +1,92 @@
+"""What comes after the last message: skipping what may not leave any more, and the end of a notification."""
+
+import time
+from datetime import timedelta
+
+from django.db import OperationalError, connections
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.utils import timezone
+
+from sms_services.choices import MessageStatus, SkipReason
+from sms_services.models import SmsMessage
+
+from ..choices import NotificationStatus
+from ..models import Notification
+from ..models.notifications import NotificationQuerySet
+from ..rows import database, notifications
+from ..signals import notification_finished
+
+#: Messages of one UPDATE.
+CHUNK = 5_000
+#: Receipts and look-ups come within days; then the counts are final.
+COUNTS_FINAL_AFTER = timedelta(days=3)
+
+
+def skip_leftovers(pk: int, seconds: float) -> None:
+    """Skip what is queued of a cancelled or expired notification, for at most about so many seconds."""
+    until = time.monotonic() + seconds
+    notification = notifications().get(pk=pk)
+    reason = _reason_to_skip(notification)
+    while reason and _skip_some(notification, reason) == CHUNK and time.monotonic() < until:
+        pass
+
+
+def _reason_to_skip(notification: Notification) -> str:
+    if notification.status == NotificationStatus.CANCELLED:
+        return SkipReason.CANCELLED
+    expired = notification.status == NotificationStatus.RUNNING and notification.has_expired(timezone.now())
+    return SkipReason.EXPIRED if expired else ""
+
+
+def _skip_some(notification: Notification, reason: str) -> int:
+    """Skip a chunk; returns how many there were. After a deadlock with a claim, none: the sweep comes again."""
+    queued = SmsMessage.objects.using(database()).filter(batch=notification.batch_id, status=MessageStatus.QUEUED)
+    ids = list(queued.order_by("pk").values_list("pk", flat=True)[:CHUNK])
+    try:
+        queued.filter(pk__in=ids).update(
+            status=MessageStatus.SKIPPED, skip_reason=reason, sensitive_params="", due_at=None, sweep_at=None
+        )
+    except OperationalError:
+        if connections[database()].in_atomic_block:
+            raise
+        return 0
+    return len(ids)
+
+
+def with_work_left() -> Exists:
+    """Whether messages of a notification are still to leave, or just leaving: a condition."""
+    under_way = SmsMessage.objects.using(database()).filter(
+        batch=OuterRef("batch"), status__in=(MessageStatus.QUEUED, MessageStatus.SENDING)
+    )
+    return Exists(under_way)
+
+
+def done(rows: NotificationQuerySet) -> NotificationQuerySet:
+    """Those of these whose people are all resolved, and whose messages have all left or never will."""
+    running = Q(status__in=(NotificationStatus.RUNNING, NotificationStatus.CANCELLED))
+    return rows.filter(running, ~with_work_left(), expanded_at__isnull=False, finished_at=None)
+
+
+def finish_if_done(pk: int) -> bool:
+    """End a notification, if nothing is left to do for it; returns whether this call ended it."""
+    now = timezone.now()
+    finished = When(status=NotificationStatus.RUNNING, then=Value(NotificationStatus.FINISHED))
+    ended = done(notifications().filter(pk=pk)).update(
+        status=Case(finished, default=F("status")),
+        finished_at=now,
+        leased_until=None,
+        sensitive_variables="",
+        sweep_at=now + COUNTS_FINAL_AFTER,
+    )
+    if ended:
+        notification = notifications().get(pk=pk)
+        notification_finished.send_robust(Notification, notification=notification)
+    return bool(ended)
+
+
+def freeze_counts(pks: list[int]) -> None:
+    """Keep the counts of what has ended long ago: the purge of messages does not change them."""
+    rows = notifications().filter(pk__in=pks, final_counts__isnull=True)
+    for pk, counts in rows.counts().items():
+        rows.filter(pk=pk).update(final_counts=counts)
+    notifications().filter(pk__in=pks).update(sweep_at=None)

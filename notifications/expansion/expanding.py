@@ -1,0 +1,154 @@
+"""Resolving the recipients of a notification, page by page, by whichever worker comes.
+
+A page is one transaction. Its first statement moves the cursor on from where this worker found it, and only while the
+notification stands as it did; whoever comes too late changes nothing. So it can be killed anywhere, run twice at once,
+paused and cancelled: the next worker goes on from the cursor. The lease only keeps two from doing the same work.
+"""
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import current_app
+from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db.models import Case, F, Max, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from sms_services.choices import MessageStatus, SkipReason
+from sms_services.delivery.queueing import ring
+from sms_services.models import SmsMessage, current_service
+
+from ..bell import ring_for
+from ..choices import NotificationStatus
+from ..conf import get_settings
+from ..models import Notification
+from ..rows import database, notifications
+from ..variables import FrozenVariables
+from .pages import Page, source_of
+from .writing import Writer
+
+#: A task ends after this many seconds and queues itself once more, so that others get their turn.
+ROUND_SECONDS = 20.0
+#: How often a page is read and written, where a deadlock or the deletion of a user comes in between.
+_TRIES = 3
+#: Seconds between two looks at a notification whose messages are leaving.
+POLL = 10.0
+
+
+def expand(pk: int) -> None:
+    """Resolve recipients for as long as a round may take. Does nothing while somebody else does."""
+    until = time.monotonic() + ROUND_SECONDS
+    while notification := _taken(pk):
+        if _Expansion(notification).run(until):
+            return
+
+
+def _taken(pk: int) -> Notification | None:
+    """The notification, if there is something to resolve now and nobody else is at it."""
+    now = timezone.now()
+    status = F("status")
+    rows = notifications().filter(pk=pk, expanded_at=None)
+    due = Q(status__in=[NotificationStatus.RUNNING, NotificationStatus.CANCELLED])
+    due |= Q(status=NotificationStatus.SCHEDULED, send_at__lte=now)
+    free = Q(leased_until=None) | Q(leased_until__lte=now)
+    cancelled = When(status=NotificationStatus.CANCELLED, then=F("started_at"))
+    changed = rows.filter(due, free).update(
+        started_at=Case(cancelled, default=Coalesce("started_at", Value(now))),
+        status=Case(When(status=NotificationStatus.SCHEDULED, then=Value(NotificationStatus.RUNNING)), default=status),
+        **_lease(now),
+    )
+    return rows.select_related("retry_of").get(pk=pk) if changed else None
+
+
+def _lease(now: datetime) -> dict[str, Any]:
+    until = now + timedelta(seconds=get_settings().LOST_AFTER)
+    return {"leased_until": until, "sweep_at": until}
+
+
+class _Expansion:
+    """One worker's part in resolving a notification."""
+
+    def __init__(self, notification: Notification) -> None:
+        self._notification = notification
+        variables = FrozenVariables(notification)
+        self._source = source_of(notification, variables)
+        self._writer = Writer(notification, variables)
+        self._service = current_service(notification.service_id)
+        self._rung = self._last_message() if notification.cursor else 0
+
+    def run(self, until: float) -> bool:
+        """Page by page; returns whether there is nothing more to do here, now.
+
+        There may be more if the notification has changed meanwhile, or another worker has gone on with it.
+        """
+        while True:
+            page = self._advance()
+            if page is None:
+                return False
+            self._ring()
+            if page.is_last:
+                return True
+            if time.monotonic() >= until and not current_app.conf.task_always_eager:
+                self._hand_over()
+                return True
+
+    def _advance(self) -> Page | None:
+        """Read and write the next page; ``None`` if this worker came too late for it."""
+        connection = connections[database()]
+        for left in reversed(range(_TRIES)):
+            try:
+                page = self._source.page_after(self._notification.cursor, self._reason_to_skip_all())
+                with transaction.atomic(using=database()):
+                    if not self._move_on(page):
+                        return None
+                    self._writer.write(page.people)
+            except (IntegrityError, OperationalError):
+                if not left or connection.in_atomic_block:
+                    raise
+                connection.close_if_unusable_or_obsolete()
+                time.sleep(0.2)
+            else:
+                self._notification.cursor = page.cursor
+                return page
+        raise AssertionError("The last try returns or raises.")
+
+    def _move_on(self, page: Page) -> int:
+        now = timezone.now()
+        here = notifications().filter(
+            pk=self._notification.pk,
+            cursor=self._notification.cursor,
+            status=self._notification.status,
+            expanded_at=None,
+        )
+        if page.is_last:
+            then = now + timedelta(seconds=POLL)
+            return here.update(cursor=page.cursor, expanded_at=now, leased_until=None, sweep_at=then)
+        return here.update(cursor=page.cursor, **_lease(now))
+
+    def _reason_to_skip_all(self) -> str:
+        if self._notification.status == NotificationStatus.CANCELLED:
+            return SkipReason.CANCELLED
+        return SkipReason.EXPIRED if self._notification.has_expired(timezone.now()) else ""
+
+    def _ring(self) -> None:
+        """Ring the workers for what this worker has written, after the commit."""
+        ids = list(self._queued().filter(pk__gt=self._rung).order_by("pk").values_list("pk", flat=True))
+        if ids:
+            self._rung = ids[-1]
+            if self._service:
+                ring(self._service, ids, self._notification.purpose)
+
+    def _hand_over(self) -> None:
+        """Leave the rest to a new task, behind all that wait already."""
+        here = notifications().filter(pk=self._notification.pk, cursor=self._notification.cursor)
+        here.update(leased_until=None)
+        ring_for([self._notification.pk])
+
+    def _queued(self) -> Any:
+        messages = SmsMessage.objects.using(database())
+        return messages.filter(batch=self._notification.batch_id, status=MessageStatus.QUEUED)
+
+    def _last_message(self) -> int:
+        messages = SmsMessage.objects.using(database()).filter(batch=self._notification.batch_id)
+        return messages.aggregate(last=Max("pk"))["last"] or 0

@@ -1,0 +1,34 @@
+"""Presets: notifications that an admin configures and that code sends by their key."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sms_services.models import SmsService, SmsTemplate
+
+from .audience import Audience
+
+
+class NotificationPreset(Audience):
+    """What ``notify("device-alarm", variables={...})`` sends: an admin configures it, code sends it by its key."""
+
+    key = models.SlugField(_("key"), max_length=50, unique=True, help_text=_("The name by which code sends it."))
+    name = models.CharField(_("name"), max_length=100)
+    service = models.ForeignKey(SmsService, models.PROTECT, related_name="+", verbose_name=_("SMS service"))
+    template = models.ForeignKey(SmsTemplate, models.PROTECT, related_name="+", verbose_name=_("template"))
+    variables = models.JSONField(
+        _("variables"),
+        default=dict,
+        blank=True,
+        help_text=_("What the template's variables say unless a call says it."),
+    )
+    recipient_fields = models.JSONField(
+        default=dict, blank=True, editable=False, help_text=_("Variables that are looked up on each recipient.")
+    )
+
+    class Meta:
+        verbose_name = _("preset")
+        verbose_name_plural = _("presets")
+        ordering = ("name", "pk")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,68 @@
+"""Deleting old notifications, a few rows at a time, beside everything else that goes on.
+
+Messages have a retention of their own (``SMS_SERVICES["RETENTION_DAYS"]``), and who was sent what goes with them. What
+is deleted here is the notification and those who got no message; messages that are kept longer stay, in no batch.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from sms_services.models import SmsBatch, SmsMessage
+
+from .conf import get_settings
+from .models import Notification, Recipient
+from .rows import database, notifications
+
+#: Rows of one transaction.
+BATCH = 1_000
+
+
+def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[int]:
+    """Delete finished notifications that are older than ``RETENTION_DAYS``; goes on only while it is iterated over.
+
+    Args:
+        batch_size: rows of one transaction.
+        dry_run: only count.
+
+    Yields:
+        1 for each notification.
+
+    Raises:
+        ImproperlyConfigured: the setting is wrong; nothing was deleted.
+    """
+    days = get_settings().RETENTION_DAYS
+    if days is None:
+        return
+    old = notifications().filter(created_at__lt=timezone.now() - timedelta(days=days), finished_at__isnull=False)
+    last = 0
+    # By primary key: what is deleted does not shift what follows.
+    while notification := old.filter(pk__gt=last).order_by("pk").first():
+        last = notification.pk
+        if not dry_run:
+            _delete(notification, batch_size)
+        yield 1
+
+
+def _delete(notification: Notification, size: int) -> None:
+    recipients = Recipient.objects.using(database()).filter(notification=notification.pk)
+    while ids := list(recipients.values_list("pk", flat=True)[:size]):
+        recipients.filter(pk__in=ids).delete()
+    _delete_asked(notification, size)
+    messages = SmsMessage.objects.using(database()).filter(batch=notification.batch_id)
+    while ids := list(messages.values_list("pk", flat=True)[:size]):
+        messages.filter(pk__in=ids).update(batch=None)
+    with transaction.atomic(using=database()):
+        notifications().filter(pk=notification.pk).delete()
+        SmsBatch.objects.using(database()).filter(pk=notification.batch_id).delete()
+
+
+def _delete_asked(notification: Notification, size: int) -> None:
+    """The users that it asked for: the one relation that can be long."""
+    through: Any = Notification.users.through
+    asked = through.objects.using(database()).filter(notification=notification.pk)
+    while ids := list(asked.values_list("pk", flat=True)[:size]):
+        asked.filter(pk__in=ids).delete()
