@@ -8,8 +8,8 @@ A login takes three calls::
 
 ``request`` is Django's request: the client's address, its known-device cookie and its user are read from it. Whoever
 is refused gets a ``Refusal`` with a stable code. All functions that count (which is all that begin with ``request``,
-``resend``, ``verify``, ``confirm`` or ``finish``) raise ``OpenTransaction`` inside a transaction: decorate such views with
-``login_mobile.transactions.outside_transactions``.
+``resend``, ``verify``, ``confirm`` or ``finish``) raise ``OpenTransaction`` inside a transaction: decorate such views
+with ``login_mobile.transactions.outside_transactions``.
 """
 
 from .flows.entering import Verified, log_in, remember_device

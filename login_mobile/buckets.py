@@ -1,8 +1,8 @@
 """Rolling windows in rows: exact under any number of threads, processes and hosts, across restarts, without Redis.
 
 A bucket counts the events of one subject of one limit (the codes sent to a number, say), and all windows of that limit
-look at the same count. ``take`` decides about several buckets at once, all or none: in a short transaction of its own it
-first changes each row, always in the same order of kinds. That locks them on PostgreSQL and MariaDB, and the whole
+look at the same count. ``take`` decides about several buckets at once, all or none: in a short transaction of its own
+it first changes each row, always in the same order of kinds. That locks them on PostgreSQL and MariaDB, and the whole
 database on SQLite, which knows no other lock; then it reads, decides and writes. A compare-and-set on a revision, which
 was the other way, loses under load: of a hundred people who ask at once, the bucket of a day's cap lets one pass per
 round, and the rest would be refused after some rounds of retrying. Waiting in line, nobody is refused for being many.
@@ -17,6 +17,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -192,10 +193,8 @@ def _create(counters: Sequence[Counter]) -> None:
     """Outside the transaction that missed them: on MariaDB, two that each wait for the other's gap would deadlock."""
     idle_at = time.time() + 86_400
     rows = [Bucket(key=counter.key, kind=counter.kind, idle_at=idle_at) for counter in counters]
-    try:
+    with suppress(DatabaseError):  # the next round sees what is there
         Bucket.objects.using(database()).bulk_create(rows, ignore_conflicts=True)
-    except DatabaseError:
-        pass  # the next round sees what is there
 
 
 def _write(counter: Counter, entries: Mapping[str, int], now: float, entry: str, change: int) -> None:

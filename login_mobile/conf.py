@@ -1,4 +1,4 @@
-"""The settings of this app: one dict, ``LOGIN_MOBILE``, read when used. What an admin decides stands in ``MobileLogin``."""
+"""The settings of this app: one dict, ``LOGIN_MOBILE``, read when used. What an admin sets is in ``MobileLogin``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -20,7 +20,7 @@ def digests(salt: str, value: str) -> list[str]:
 
 
 def one_of(digest: str, candidates: list[str]) -> bool:
-    """Whether a stored hash is one of these. Takes the same time for whatever is stored; nothing stored fits nothing."""
+    """Whether a stored hash is one of these, in the same time for whatever is stored. Nothing stored fits nothing."""
     stored = digest or secrets.token_hex(32)
     found = [constant_time_compare(stored, candidate) for candidate in candidates]
     return any(found) and bool(digest)

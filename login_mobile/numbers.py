@@ -73,7 +73,7 @@ def _read(raw: str, region: str) -> tuple[str, str]:
 
 
 def _with_international_prefix(raw: str, region: str) -> str:
-    """``0086 138 …`` also where another prefix than 00 is dialled (011 in North America). Empty: it is no such number."""
+    """``0086 138 …`` also where not 00 but another prefix is dialled (011 in North America). Empty: it is none."""
     digits = "".join(str(int(character)) for character in raw if character.isdecimal())
     if not digits.startswith("00") or raw.strip().startswith(("+", "＋")):
         return ""

@@ -1,8 +1,8 @@
 """Counts that no rollback takes back.
 
-A view under ATOMIC_REQUESTS that raises rolls back whatever it wrote: an attacker whose every wrong code ends in an error
-would never run out of attempts. So whatever counts here commits before anything is compared. It does not open a second
-connection for that, which deadlocks with the first one on SQLite; it refuses to run inside a transaction.
+A view under ATOMIC_REQUESTS that raises rolls back whatever it wrote: an attacker whose every wrong code ends in an
+error would never run out of attempts. So whatever counts here commits before anything is compared. It does not open a
+second connection for that, which deadlocks with the first one on SQLite; it refuses to run inside a transaction.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ def refuse_open_transaction() -> None:
     """Raise ``OpenTransaction`` if what is written now may still be rolled back."""
     if in_open_transaction(database()):
         raise OpenTransaction(
-            "This counts attempts, and was called inside a transaction, whose rollback would take the count back. Under "
-            "ATOMIC_REQUESTS, decorate the view with login_mobile.transactions.outside_transactions."
+            "This counts attempts, and was called inside a transaction, whose rollback would take the count back. "
+            "Under ATOMIC_REQUESTS, decorate the view with login_mobile.transactions.outside_transactions."
         )
 
 

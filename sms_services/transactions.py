@@ -8,7 +8,10 @@ from .delivery.rows import database
 def in_open_transaction(using: str | None = None) -> bool:
     """Whether what is written now may still be rolled back.
 
-    ``using`` is the alias of a database; that of messages unless given. As for ``atomic(durable=True)``, the transaction that Django's ``TestCase`` opens around a test does not count.
+    As for ``atomic(durable=True)``, the transaction that Django's ``TestCase`` opens around a test does not count.
+
+    Args:
+        using: the alias of a database; by default that of messages.
     """
     using = using or database()
     connection = transaction.get_connection(using)

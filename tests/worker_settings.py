@@ -13,7 +13,12 @@ CELERY_IMPORTS = env.list("TEST_IMPORTS", default=[])
 SMS_SERVICES = {**SMS_SERVICES, "OTP_QUEUE": f"{_PREFIX}{SMS_SERVICES['OTP_QUEUE']}"}
 _SWEEP = CELERY_BEAT_SCHEDULE["sms-sweep"]
 _SWEEP_OPTIONS = {**_SWEEP["options"], "queue": SMS_SERVICES["OTP_QUEUE"]}
-CELERY_BEAT_SCHEDULE = {**CELERY_BEAT_SCHEDULE, "sms-sweep": {**_SWEEP, "options": _SWEEP_OPTIONS}}
+_LOGIN_SWEEP = {**CELERY_BEAT_SCHEDULE["login-sweep"], "options": _SWEEP_OPTIONS}
+CELERY_BEAT_SCHEDULE = {
+    **CELERY_BEAT_SCHEDULE,
+    "sms-sweep": {**_SWEEP, "options": _SWEEP_OPTIONS},
+    "login-sweep": _LOGIN_SWEEP,
+}
 LOGGING = {
     **LOGGING,
     "loggers": {**LOGGING["loggers"], "celery": {"level": "INFO"}, "celery.beat": {"level": "WARNING"}},

@@ -8,8 +8,7 @@ from .. import limits
 from ..buckets import empty
 from ..choices import PauseScope
 from ..keys import subject_key
-from ..models import MobileLogin, Pause
-from ..numbers import parse_number
+from ..models import Pause
 from ..rows import pauses
 
 
@@ -22,11 +21,14 @@ def resume(pause: Pause, by: Any = None) -> bool:
     return bool(ended)
 
 
-def lift_limits(phone: object, login: MobileLogin, *, region: object = None) -> int:
-    """Let a number ask for codes and enter them again, whatever strangers have used up; returns how many limits that
-    were. Permission: ``unblock_mobilelogin``.
+def lift_limits(number: str) -> int:
+    """Let a number ask for codes and enter them again, whatever strangers have used up. Permission:
+    ``unblock_mobilelogin``.
 
-    Raises:
-        Refusal: it is no number that this login takes.
+    Args:
+        number: E.164.
+
+    Returns:
+        how many limits that were.
     """
-    return limits.lift(parse_number(phone, login, region).e164)
+    return limits.lift(number)

@@ -1,9 +1,9 @@
 """Comparing a code: what is counted, in which order, and what is told.
 
 1. The address's entered codes are counted, right or wrong.
-2. One failure of the number is taken; so is one attempt of the challenge, by a conditional UPDATE that compares the clock
-   too. Both are committed before anything is compared, so neither an error afterwards nor a thousand tries at once take
-   them back.
+2. One failure of the number is taken; so is one attempt of the challenge, by a conditional UPDATE that compares the
+   clock too. Both are committed before anything is compared, so neither an error afterwards nor a thousand tries at
+   once take them back.
 3. The hashes are compared, in constant time. If the code was right, the number's failure is given back.
 4. Who uses the code up is decided by another conditional UPDATE, in ``entering`` and ``numbers``.
 """
@@ -52,7 +52,8 @@ def prove(
         login: the configuration that it must be of; ``None``: whichever asked for it.
 
     Raises:
-        Refusal: ``throttled``, ``unavailable``, ``unknown_challenge``, ``disabled``, ``malformed_code``, ``wrong_code``,
+        Refusal: ``throttled``, ``unavailable``, ``unknown_challenge``, ``disabled``, ``malformed_code``,
+        ``wrong_code``,
             ``expired``, ``replaced``, ``used``, ``too_many_attempts``.
         OpenTransaction: a transaction is open.
     """

@@ -55,7 +55,8 @@ def confirm_reauthentication(request: HttpRequest, token: object, code: object) 
     """Compare the code of ``request_reauthentication``.
 
     Raises:
-        Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``no_number``: the account has another
+        Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``no_number``: the account has
+        another
             number by now.
         OpenTransaction: a transaction is open.
     """

@@ -57,7 +57,8 @@ def request_code(
         login: a ``MobileLogin`` or its key; default: the default one.
 
     Raises:
-        Refusal: ``unknown_config``, ``disabled``, ``invalid_phone``, ``not_mobile``, ``region_not_allowed``, ``paused``,
+        Refusal: ``unknown_config``, ``disabled``, ``invalid_phone``, ``not_mobile``, ``region_not_allowed``,
+        ``paused``,
             ``throttled``, ``unavailable``.
         OpenTransaction: a transaction is open.
     """

@@ -35,9 +35,10 @@ def verify_code(
         login: the configuration that must have asked for the code; default: any.
 
     Raises:
-        Refusal: ``throttled``, ``unavailable``, ``unknown_challenge``, ``disabled``, ``malformed_code``, ``wrong_code``,
-            ``expired``, ``replaced``, ``used``, ``too_many_attempts``; and after a right code only ``nickname_required``,
-            ``invalid_nickname``, ``not_allowed``, ``second_proof_required``.
+        Refusal: ``throttled``, ``unavailable``, ``unknown_challenge``, ``disabled``, ``malformed_code``,
+        ``wrong_code``,
+            ``expired``, ``replaced``, ``used``, ``too_many_attempts``; and after a right code only
+            ``nickname_required``, ``invalid_nickname``, ``not_allowed``, ``second_proof_required``.
         OpenTransaction: a transaction is open.
     """
     return enter(request, prove(request, token, code, _LOGIN, login), nickname)

@@ -7,8 +7,8 @@ class Bucket(models.Model):
     """What was counted for one subject of one limit lately.
 
     ``key`` is a keyed hash of both: nobody reads a number or an address here. ``entries`` are the counted events,
-    ``{"end": count}``: ``end`` is the latest moment, in milliseconds since 1970, at which they can have happened. ``revision``
-    is there to be changed first, which locks the row on every database. See ``login_mobile.buckets``.
+    ``{"end": count}``: ``end`` is the latest moment, in milliseconds since 1970, at which they can have happened.
+    ``revision`` is there to be changed first, which locks the row on every database. See ``login_mobile.buckets``.
     """
 
     key = models.CharField(max_length=64, primary_key=True)

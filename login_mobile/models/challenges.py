@@ -61,10 +61,10 @@ class ChallengeQuerySet(models.QuerySet["Challenge"]):
 class Challenge(models.Model):
     """One code that somebody asked for, whether or not a text went out.
 
-    ``token_hash`` is the SHA-256 of the opaque token that binds it to whoever asked. ``digest`` is the keyed hash of the
-    code; empty until a worker has made one, and for good where nobody was to get any. ``known_device``: it was asked for
-    by a browser that has logged in as this number before. ``country`` and ``prefix`` are for the figures. ``sweep_at`` is
-    when the sweep looks after a challenge for which no worker came.
+    ``token_hash`` is the SHA-256 of the opaque token that binds it to whoever asked. ``digest`` is the keyed hash of
+    the code; empty until a worker has made one, and for good where nobody was to get any. ``known_device``: it was
+    asked for by a browser that has logged in as this number before. ``country`` and ``prefix`` are for the figures.
+    ``sweep_at`` is when the sweep looks after a challenge for which no worker came.
     """
 
     login = models.ForeignKey(MobileLogin, models.CASCADE, related_name="challenges", verbose_name=_("mobile login"))
