@@ -8,7 +8,10 @@ class LoginMobileConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401 - registers them
+        from . import (
+            checks,  # noqa: F401 - registers them
+            tasks,  # noqa: F401 - a web process knows them, as the workers do
+        )
         from .flows import reauthenticating  # noqa: F401 - listens to logins of all backends
 
     def make_waiting_texts(self) -> None:

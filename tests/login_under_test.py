@@ -6,11 +6,14 @@ A test module that uses these fixtures says `pytest_plugins = ["tests.login_unde
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 
 from login_mobile.models import Challenge, MobileLogin, MobileNumber
@@ -18,6 +21,8 @@ from sms_services.choices import Purpose
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 
 pytest_plugins = ["tests.services_under_test"]
+
+T = TypeVar("T")
 
 NUMBER = "+12065550123"
 OTHER = "+12065550124"
@@ -84,6 +89,21 @@ def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}}"
 
 
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """What each of these calls returns, all made at the same moment, each in a thread with a connection of its own."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        start.wait(60)
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
 class FrontEnd:
     """A browser or an app that talks JSON, from an address of its own."""
 
@@ -144,11 +164,6 @@ def front_end(broker, transactional_db) -> Callable[..., FrontEnd]:
         return FrontEnd(broker.work, **options)
 
     return make
-
-
-@pytest.fixture
-def browser_of_ada(front_end) -> FrontEnd:
-    return front_end()
 
 
 @pytest.fixture
