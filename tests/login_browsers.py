@@ -51,13 +51,9 @@ def open_page(browser) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
     with ExitStack() as stack:
 
-        def make(
-            *, window: Any = WIDE, language: str = "en-US", scripts: bool = True, theme: str = "light", **options: Any
-        ) -> Any:
+        def make(*, window: Any = WIDE, language: str = "en-US", scripts: bool = True, **options: Any) -> Any:
             context = stack.enter_context(
-                browser.new_context(
-                    viewport=window, locale=language, java_script_enabled=scripts, color_scheme=theme, **options
-                )
+                browser.new_context(viewport=window, locale=language, java_script_enabled=scripts, **options)
             )
             page = context.new_page()
             page.set_default_timeout(10_000)
@@ -75,16 +71,18 @@ def _is_complaint(said: Any) -> bool:
 
 
 def examine(page: Any) -> None:
-    """The page fits its window, targets are large enough for a thumb, and axe finds nothing wrong with it."""
+    """The page fits its window, a thumb hits what can be hit, and axe finds nothing wrong, light or dark."""
     name = page.title()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
     small = page.evaluate(
-        """Array.from(document.querySelectorAll("main a, main button, main select, main input:not([type=hidden]), footer button"))
+        """Array.from(document.querySelectorAll("a, button, select, input:not([type=hidden])"))
             .map((element) => [element, element.getBoundingClientRect()])
             .filter(([, box]) => box.width && (box.height < 44 || box.width < 44))
             .map(([element]) => element.outerHTML)"""
     )
     assert not small, small
     if page.evaluate("matchMedia('(scripting: enabled)').matches"):
-        found = Axe().run(page, options={"resultTypes": ["violations"]})
-        assert found.violations_count == 0, f"{name}\n{found.generate_report()}"
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            found = Axe().run(page, options={"resultTypes": ["violations"]})
+            assert found.violations_count == 0, f"{name}, {theme}\n{found.generate_report()}"

@@ -190,6 +190,8 @@ class MobileLogin(models.Model):
     def problems(self) -> list[str]:
         """Why no code can leave now, in words for an admin; empty if nothing is known to be wrong."""
         found = [str(problem) for _field, problem in self._problems()]
+        templates = [template for template in (self.template, self.notice_template) if template is not None]
+        found += [problem for template in templates if (problem := _unapproved(template, self.sms_service))]
         if not self.sms_service.is_active:
             found.append(
                 str(_("The SMS service “%s” is deactivated, so no code leaves. Activate it.") % self.sms_service)
@@ -229,6 +231,12 @@ class MobileLogin(models.Model):
                 "template",
                 _("The template “%s” has no place for the code. Write ${code} where it belongs.") % template,
             )
+        if "minutes" in names and not template.text:
+            yield (
+                "template",
+                _("${minutes} can be filled in where the text has it. Take it out of the variables of “%s”.")
+                % template,
+            )
         if unknown := sorted(names - VARIABLES):
             yield (
                 "template",
@@ -249,9 +257,18 @@ class MobileLogin(models.Model):
 
 
 def _unusable(template: SmsTemplate, service: SmsService) -> str | None:
-    """What the service lacks of the template. A template that was only just entered through the form's “+” counts."""
+    """What the service lacks of the template: a code, or a text. That a code waits for approval may change any day."""
     try:
         template.registration_for(service)
     except UnusableTemplate as problem:
-        return str(problem)
+        return None if _has_code(template, service) else str(problem)
     return None
+
+
+def _unapproved(template: SmsTemplate, service: SmsService) -> str | None:
+    """Why the platform would refuse the code that the service has for the template."""
+    return template.problem_with(service) if _has_code(template, service) else None
+
+
+def _has_code(template: SmsTemplate, service: SmsService) -> bool:
+    return service.sends_by_code and template.codes.filter(service_id=service.pk).exists()

@@ -61,7 +61,7 @@ def account(request: HttpRequest) -> HttpResponse:
     """Whose account it is, its number, and what can be done with it."""
     number = _number(request)
     context = {
-        "account_name": _name(request),
+        "nickname": _nickname(request),
         "mobile_number": number,
         "masked_number": mask(number.number) if number else "",
         "notice": _SAYINGS.get(request.session.pop(_NEWS, "")),
@@ -199,11 +199,10 @@ def _number(request: HttpRequest) -> MobileNumber | None:
     return MobileNumber.objects.using(database()).filter(user=request.user.pk).first()
 
 
-def _name(request: HttpRequest) -> str:
-    """What the person is called: a nickname rather than the name that a machine has made."""
+def _nickname(request: HttpRequest) -> str:
+    """What the person is called; empty for somebody with nothing but a user name, which a machine may have made."""
     user: Any = request.user
-    short = user.get_short_name() if hasattr(user, "get_short_name") else ""
-    return short or user.get_username()
+    return str(user.get_short_name() or "") if hasattr(user, "get_short_name") else ""
 
 
 def _has_password(request: HttpRequest) -> bool:
