@@ -1,12 +1,15 @@
 """The forms of the pages: fields, labels and hints. What was entered is judged by ``login_mobile.api``."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from .api import CodeStatus
 from .countries import calling_code, described
 
 
@@ -81,9 +84,15 @@ class CodeForm(PageForm):
         error_messages={"required": _("Enter the code from the text.")},
     )
 
-    def __init__(self, length: int, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["code"].widget.attrs["data-code-length"] = length
+    @classmethod
+    def of(cls, status: CodeStatus, data: Any = None) -> "CodeForm":
+        """The form for a code, which says how long it is and for how long it is valid."""
+        form = cls(data)
+        field, minutes = form.fields["code"], math.ceil(status.expires_in / 60)
+        field.widget.attrs["data-code-length"] = status.code_length
+        words = ngettext("Valid for %(count)d minute.", "Valid for %(count)d minutes.", minutes)
+        field.help_text = words % {"count": minutes}
+        return form
 
 
 class NicknameForm(PageForm):

@@ -129,3 +129,126 @@ def test_a_code_expires_a_new_one_comes_and_the_number_is_corrected(
     enter(page, codes_sent(OTHER)[-1])
     page.wait_for_url("**/login/account/")
     assert MobileNumber.objects.get().number == OTHER
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE], ids=["english", "chinese"])
+def test_an_account_gets_a_name_changes_its_number_and_removes_it(
+    open_page, strict_server, eager, sms_settings, settings, language, scripts
+):
+    settings.LOGIN_MOBILE = {"REAUTHENTICATE_AFTER": 8}
+    a_login(ask_nickname=True, **{**GENEROUS, "send_pause": 0})
+    page = open_page(window=PHONE, language=language, scripts=scripts)
+    ask(page, strict_server)
+    enter(page, codes_sent(NUMBER)[-1])
+    page.wait_for_url("**/login/nickname/")
+    login_browsers.examine(page)
+    page.fill("#id_nickname", "x" * 31)
+    page.click(".login-button")
+    expect(page.locator("#id_nickname")).to_be_focused()
+    expect(page.locator("#id_nickname_error")).to_be_visible()
+    login_browsers.examine(page)
+    page.fill("#id_nickname", "Ada 爱达")
+    page.click(".login-button")
+    expect(heading(page)).to_contain_text("Ada 爱达")
+
+    page.wait_for_timeout(8000)
+    page.click("a[href$='/login/number/']")
+    page.wait_for_url("**/login/confirm/**")
+    login_browsers.examine(page)
+    page.click(".login-button")
+    page.wait_for_url("**/login/confirm/code/")
+    login_browsers.examine(page)
+    enter(page, codes_sent(NUMBER)[-1])
+    page.wait_for_url("**/login/number/")
+    login_browsers.examine(page)
+    page.fill("#id_phone", "+86 138 0000 0001")
+    if scripts:
+        expect(page.locator("#id_region")).to_have_value("CN")
+    page.click(".login-button")
+    page.wait_for_url("**/login/number/code/")
+    enter(page, codes_sent("+8613800000001")[-1])
+    expect(page.locator(".login-notice.is-good")).to_be_visible()
+    expect(page.locator(".login-account")).to_contain_text("+86 138****0001")
+    login_browsers.examine(page)
+    if scripts:
+        expect(page.get_by_role("status")).not_to_be_empty()
+
+    page.click("a[href$='/remove/']")
+    login_browsers.examine(page)
+    page.click(".is-danger")
+    expect(page.locator(".login-notice.is-good")).to_be_visible()
+    assert not MobileNumber.objects.exists()
+    login_browsers.examine(page)
+
+
+def test_the_language_is_chosen_on_the_page(open_page, strict_server):
+    a_login()
+    page = open_page()
+    page.goto(f"{strict_server}/login/?next=/sms/")
+    page.get_by_role("button", name="简体中文").click()
+    expect(heading(page)).to_have_text(WORDS[CHINESE]["login"])
+    expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
+    assert "next=/sms/" in page.url
+
+
+@pytest.mark.parametrize("pasted", ["Your code is {0}. It is valid for 5 minutes.", "{0}", "{1}"])
+def test_a_code_is_pasted_with_the_words_around_it_and_checked_at_once(open_page, strict_server, eager, pasted):
+    a_login()
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    ask(page, strict_server)
+    code = codes_sent(NUMBER)[-1]
+    full_width = "".join(chr(ord(digit) + 0xFEE0) for digit in code)
+    page.evaluate("words => navigator.clipboard.writeText(words)", pasted.format(code, full_width))
+    page.focus("#id_code")
+    page.keyboard.press("ControlOrMeta+V")
+    page.wait_for_url("**/login/account/")
+
+
+def test_a_code_is_taken_from_the_text_where_the_browser_offers_it(open_page, strict_server, eager):
+    a_login()
+    page = open_page()
+    page.add_init_script(
+        """window.OTPCredential = class {};
+        navigator.credentials.get = ({otp}) => new Promise((resolve) => {
+          window.offered = otp.transport[0];
+          window.arrive = (code) => resolve({code});
+        });"""
+    )
+    ask(page, strict_server)
+    page.wait_for_function("window.offered === 'sms'")
+    page.evaluate("code => window.arrive(code)", codes_sent(NUMBER)[-1])
+    page.wait_for_url("**/login/account/")
+
+
+def test_trouble_with_the_provider_is_told_without_a_reload(open_page, strict_server, broker):
+    a_login()
+    page = open_page()
+    ask(page, strict_server, "206 555 0151")  # the sandbox refuses this one
+    expect(heading(page)).to_have_text("Enter the code")
+    expect(page.locator(".login-notice")).to_have_count(0)
+    while broker.work():
+        pass
+    page.fill("#id_code", "12")
+    expect(page.locator(".login-notice.is-wait")).to_contain_text("texts do not arrive")
+    expect(page.get_by_role("status")).to_contain_text("texts do not arrive")
+    expect(page.locator("#id_code")).to_have_value("12")
+    login_browsers.examine(page)
+
+
+def test_the_way_in_needs_nothing_but_a_keyboard(open_page, strict_server, eager):
+    a_login()
+    page = open_page()
+    page.goto(f"{strict_server}/login/")
+    page.keyboard.type("2065550123")
+    page.keyboard.press("Enter")
+    expect(page.locator("#id_code")).to_be_focused()
+    page.keyboard.type(codes_sent(NUMBER)[-1])
+    page.wait_for_url("**/login/account/")
+
+
+def test_pages_fit_the_smallest_phone(open_page, strict_server, eager):
+    a_login()
+    page = open_page(window={"width": 320, "height": 480}, language=CHINESE)
+    ask(page, strict_server)
+    login_browsers.examine(page)

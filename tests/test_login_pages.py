@@ -250,7 +250,7 @@ def test_a_wrong_code_is_told_at_its_field_and_not_repeated(visitor, login):
         'autocomplete="one-time-code"',
         'inputmode="numeric"',
         'aria-invalid="true"',
-        'aria-describedby="id_code_error"',
+        'aria-describedby="id_code_helptext id_code_error"',
         "autofocus",
     ):
         assert attribute in field

@@ -1,6 +1,5 @@
 """The page on which a code is entered, for whatever it is for: a login, a number, or who somebody is."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,10 +50,10 @@ def code_page(request: HttpRequest, way: Way) -> HttpResponse:
         return HttpResponseRedirect(reverse(way.start))
     shown = _Shown(request, way, pending, status)
     if request.method != "POST":
-        return shown.page(CodeForm(status.code_length), _news(request, status))
+        return shown.page(CodeForm.of(status), _news(request, status))
     if "resend" in request.POST:
         return _resend(shown)
-    form = CodeForm(status.code_length, request.POST)
+    form = CodeForm.of(status, request.POST)
     if not form.is_valid():
         return shown.page(form, None, Refusal(ErrorCode.MALFORMED_CODE))
     try:
@@ -66,7 +65,7 @@ def code_page(request: HttpRequest, way: Way) -> HttpResponse:
         if refusal.code in _OF_THE_FIELD:
             form.refuse("code", refusal.message)
             return shown.page(form, None, refusal)
-        return shown.page(CodeForm(status.code_length), Notice.of(refusal), refusal)
+        return shown.page(CodeForm.of(status), Notice.of(refusal), refusal)
 
 
 def _status(request: HttpRequest, way: Way) -> tuple[Pending | None, CodeStatus | None]:
@@ -110,7 +109,7 @@ class _Shown:
     status: CodeStatus
 
     def page(self, form: CodeForm, notice: Notice | None, refusal: Refusal | None = None) -> HttpResponse:
-        is_dead = refusal.code in _DEAD if refusal else _problem(self.status) is not None
+        is_dead = _problem(self.status) is not None or (refusal is not None and refusal.code in _DEAD)
         change = {"change": "1"} | ({"config": self.pending.config} if self.pending.config else {})
         context: dict[str, Any] = {
             "form": form,
@@ -119,7 +118,6 @@ class _Shown:
             "is_dead": is_dead,
             "promised": self.pending.promised,
             "masked_number": mask(self.status.phone_number),
-            "minutes": math.ceil(self.status.expires_in / 60),
             "resend_after": self.status.retry_after,
             "resend_wait": waiting_time(self.status.retry_after),
             "change_number_url": self.way.changes_number and f"{reverse(self.way.start)}?{urlencode(change)}",
@@ -133,7 +131,7 @@ def _resend(shown: _Shown) -> HttpResponse:
     try:
         anew = resend_code(request, shown.pending.token)
     except Refusal as refusal:
-        return shown.page(CodeForm(shown.status.code_length), Notice.of(refusal), refusal)
+        return shown.page(CodeForm.of(shown.status), Notice.of(refusal), refusal)
     replace(shown.pending, token=anew.token).keep(request, way.name)
     request.session[_SENT_ANEW] = True
     return HttpResponseRedirect(reverse(way.code))
