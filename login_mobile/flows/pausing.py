@@ -2,7 +2,7 @@
 
 What gives it away is that codes are not used. A country or prefix (numbers that differ in their last four digits only)
 of which that holds pauses itself: after so many codes that have had time to be used, or as soon as the cap of a day is
-reached. Nothing more is sent there until somebody resumes it; all others go on.
+reached. Then requests are refused there until somebody resumes it; all others go on.
 """
 
 import logging
@@ -30,16 +30,12 @@ _SCOPES = {limits.PREFIX_CAP: PauseScope.PREFIX, limits.COUNTRY_CAP: PauseScope.
 
 def refuse_paused(login: MobileLogin, number: Number) -> None:
     """Raise ``Refusal`` (``paused``) if no code is to leave for numbers like this one."""
-    if is_paused(login, number.country, number.prefix):
-        raise Refusal(ErrorCode.PAUSED)
-
-
-def is_paused(login: MobileLogin, country: str, prefix: str) -> bool:
     keys = [
-        Pause.key_of(login.pk, PauseScope.COUNTRY, country),
-        Pause.key_of(login.pk, PauseScope.PREFIX, prefix),
+        Pause.key_of(login.pk, PauseScope.COUNTRY, number.country),
+        Pause.key_of(login.pk, PauseScope.PREFIX, number.prefix),
     ]
-    return pauses().filter(active_key__in=keys).exists()
+    if pauses().filter(active_key__in=keys).exists():
+        raise Refusal(ErrorCode.PAUSED)
 
 
 def judge_after_cap(login: MobileLogin, number: Number, full: Collection[str]) -> None:

@@ -24,7 +24,7 @@ from ..keys import new_code
 from ..models import Challenge, MobileLogin, MobileNumber, ReviewNumber
 from ..rows import challenges, database
 from .digests import code_digests
-from .pausing import is_paused, judge
+from .pausing import judge
 
 
 def ring(challenge_ids: Sequence[int]) -> None:
@@ -63,9 +63,8 @@ def _without_text(challenge: Challenge) -> Sending | None:
         return Sending.REVIEW
     if challenge.purpose == Purpose.LOGIN and not login.allow_registration and not _is_known(challenge):
         return Sending.SUPPRESSED
+    # A pause keeps requests out. What was promised before it is within the caps, and is sent.
     judge(login, challenge.country, challenge.prefix)
-    if is_paused(login, challenge.country, challenge.prefix):
-        return Sending.SUPPRESSED
     return None
 
 
