@@ -106,6 +106,7 @@ DATABASES = {"default": _database()}
 CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "login_mobile.backends.MobileBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -190,6 +191,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=3, minute=47),
         "options": {"expires": 3600},
     },
+    "login-sweep": {
+        "task": "login_mobile.sweep",
+        "schedule": SMS_SWEEP_SECONDS,
+        "options": {"expires": SMS_SWEEP_SECONDS, "queue": "sms-codes"},
+    },
+    "login-purge": {
+        "task": "login_mobile.purge",
+        "schedule": crontab(hour=3, minute=37),
+        "options": {"expires": 3600},
+    },
     "sms-purge": {"task": "sms_services.purge", "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600}},
 }
 
@@ -217,6 +228,7 @@ if "SMS_RECONCILE_DELAYS" in env.ENVIRON:
     SMS_SERVICES["RECONCILE_DELAYS"] = env.list("SMS_RECONCILE_DELAYS", cast=float)
 
 NOTIFICATIONS = {"LOST_AFTER": env.float("NOTIFICATIONS_LOST_AFTER", default=60.0)}
+LOGIN_MOBILE = {"TRUSTED_PROXIES": env.int("LOGIN_TRUSTED_PROXIES", default=0)}
 
 LOGGING = {
     "version": 1,

@@ -5,16 +5,20 @@ from django.db import transaction
 from .delivery.rows import database
 
 
-def in_open_transaction() -> bool:
+def in_open_transaction(using: str | None = None) -> bool:
     """Whether what is written now may still be rolled back.
 
     As for ``atomic(durable=True)``, the transaction that Django's ``TestCase`` opens around a test does not count.
+
+    Args:
+        using: the alias of a database; by default that of messages.
     """
-    connection = transaction.get_connection(database())
+    using = using or database()
+    connection = transaction.get_connection(using)
     if not connection.in_atomic_block:
         return not connection.get_autocommit()
     try:
-        with transaction.atomic(using=database(), durable=True):
+        with transaction.atomic(using=using, durable=True):
             return False
     except RuntimeError:
         return True

@@ -16,7 +16,13 @@ from .replica import ReadsElsewhere
 from .services import REQUIRED, SERVICES, reachable
 
 # Modules with assertions that are no test modules themselves.
-pytest.register_assert_rewrite("tests.provider_contract", "tests.services_under_test", "tests.workers")
+pytest.register_assert_rewrite(
+    "tests.login_browsers",
+    "tests.login_under_test",
+    "tests.provider_contract",
+    "tests.services_under_test",
+    "tests.workers",
+)
 network.block()
 
 # A project of its own, with settings of its own: tests/test_host_project.py runs its suite.

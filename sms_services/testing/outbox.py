@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import overload
 
+from django.apps import apps
 from django.utils import timezone
 
 from ..choices import ErrorKind, MessageStatus
@@ -132,6 +133,7 @@ class SmsOutbox(Sequence[SentText]):
         """The texts, once everything due has had its first try; that of receivers of signals included."""
         tried: set[int] = set()
         while not in_open_transaction():
+            _let_apps_make_texts()
             new = _work(SmsMessage.objects.sendable(timezone.now()).filter(tries=0).exclude(pk__in=tried))
             if not new:
                 break
@@ -140,6 +142,13 @@ class SmsOutbox(Sequence[SentText]):
 
     def _provider(self, service: SmsService) -> Provider:
         return FakeProvider(service.build_provider(), service.key, self._texts, self._faults)
+
+
+def _let_apps_make_texts() -> None:
+    """What other apps leave to their own workers: an AppConfig may have the method ``make_waiting_texts``."""
+    for config in apps.get_app_configs():
+        if make := getattr(config, "make_waiting_texts", None):
+            make()
 
 
 def _work(messages: SmsMessageQuerySet) -> set[int]:

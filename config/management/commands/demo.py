@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.core.management.base import BaseCommand, CommandError
 
+from login_mobile.models import MobileLogin
 from sms_services.api import send_message
 from sms_services.choices import Purpose
 from sms_services.models import SandboxSms, SmsTemplate
@@ -50,6 +51,7 @@ class Command(BaseCommand):
         service, _ = SandboxSms.objects.get_or_create(key=SERVICE, defaults={"name": "Sandbox"})
         for key, (name, purpose, text) in TEMPLATES.items():
             SmsTemplate.objects.get_or_create(key=key, defaults={"name": name, "purpose": purpose, "text": text})
+        self._mobile_login(service)
         if service.is_active and not service.messages.exists():
             for number, template, params in TEXTS:
                 send_message(service, number, template, params)
@@ -63,6 +65,13 @@ class Command(BaseCommand):
             except OSError as error:
                 reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
                 raise CommandError(f"Port {port} {reason}. Choose another one: make run PORT={port + 1}") from None
+
+    def _mobile_login(self, service: SandboxSms) -> None:
+        """A login by phone number, for the fictional numbers of both countries."""
+        if not MobileLogin.objects.exists():
+            template = SmsTemplate.objects.get(key="login-code")
+            fields = {"sms_service": service, "template": template, "regions": ["US", "CN"], "is_default": True}
+            MobileLogin.objects.create(key="demo", name="Demonstration", **fields)
 
     def _superuser(self) -> str:
         user, new = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
@@ -93,7 +102,8 @@ class Command(BaseCommand):
                     "  Try first:",
                     f"    1. {address}/sms/sandbox/ shows the texts of the demonstration, like phones on a desk.",
                     "    2. In admin, open SMS services › Sandbox and send a test text to +1 206 555 0123.",
-                    "    3. Add your own Alibaba Cloud, AWS SNS or Twilio account there and verify its credentials.",
+                    f"    3. {address}/login/ logs you in as +1 206 555 0142; its code arrives in the sandbox.",
+                    "    4. Add your own Alibaba Cloud, AWS SNS or Twilio account there and verify its credentials.",
                     "",
                     *(["  Ctrl-C stops everything.", ""] if port else []),
                 ]

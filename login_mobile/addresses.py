@@ -1,0 +1,44 @@
+"""The client's address, as far as it can be believed.
+
+X-Forwarded-For is a list to which each proxy appends the address from which it got the request. Its left end is
+whatever the client wrote there; only as many entries from the right are true as proxies of ours stand in front.
+"""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from django.http import HttpRequest
+
+from .conf import get_settings
+from .models import MobileLogin
+
+#: All who have no address, for example behind a socket whose proxy tells none: they share their limits.
+UNKNOWN = "unknown"
+
+
+def client_address(request: HttpRequest, login: MobileLogin) -> str:
+    """What counts as one address: an IPv4 address, the /64 of an IPv6 address, or ``unknown``."""
+    proxies = get_settings().TRUSTED_PROXIES if login.trusted_proxies is None else login.trusted_proxies
+    direct = _parsed(request.META.get("REMOTE_ADDR", ""))
+    if not proxies:
+        return direct or UNKNOWN
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    # Fewer entries than proxies: the request came by another way, whose end is all that is known of it.
+    stated = _parsed(forwarded[-proxies]) if len(forwarded) >= proxies else None
+    return stated or direct or UNKNOWN
+
+
+def _parsed(text: str) -> str | None:
+    text = text.strip()
+    if text.startswith("["):  # [2001:db8::1]:4711
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # 203.0.113.7:4711
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, 64), strict=False))
+    return str(address)

@@ -1,0 +1,136 @@
+"""The codes that were asked for, to read only. Numbers are masked; a code stands nowhere."""
+
+from typing import Any
+
+import phonenumbers
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from sms_services.admin.read_only import ReadOnly
+from sms_services.phone_numbers import mask
+
+from ..choices import ChallengeState
+from ..countries import by_name, country_name
+from ..models import Challenge, MobileLogin
+from .changelist import NewestFirst
+from .privacy import SearchesNumbers
+
+
+class LoginFilter(admin.SimpleListFilter):
+    title = _("mobile login")
+    parameter_name = "login"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in MobileLogin.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, challenges: Any) -> Any:
+        value = self.value()
+        if not value:
+            return challenges
+        return challenges.filter(login=int(value)) if value.isdecimal() and len(value) < 19 else challenges.none()
+
+
+class CountryFilter(admin.SimpleListFilter):
+    """Countries that some login is for; which others there are would have to be read from all challenges."""
+
+    title = _("country")
+    parameter_name = "country"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        allowed = {region for regions in MobileLogin.objects.values_list("regions", flat=True) for region in regions}
+        return [(region, country_name(region)) for region in by_name(allowed)]
+
+    def queryset(self, request: HttpRequest, challenges: Any) -> Any:
+        value = self.value()
+        if not value:
+            return challenges
+        known = value in phonenumbers.SUPPORTED_REGIONS
+        return challenges.filter(country=value) if known else challenges.none()
+
+
+@admin.register(Challenge)
+class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
+    list_display = ("created_at", "masked_number", "country_name", "login", "purpose", "standing", "outcome", "sending")
+    list_display_links = ("created_at", "masked_number")
+    list_filter = (LoginFilter, CountryFilter, "outcome", "sending")
+    list_select_related = ("login",)
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    change_list_template = "admin/login_mobile/change_list.html"
+    lookups = frozenset({"outcome__exact", "sending__exact", "login", "country"})
+    fieldsets = (
+        (None, {"fields": ("login", "purpose", "masked_number", "country_name", "shown_user")}),
+        (
+            _("What became of it"),
+            {
+                "fields": (
+                    "standing",
+                    "outcome",
+                    "attempts_words",
+                    "known_device",
+                    "created_at",
+                    "expires_at",
+                    "used_at",
+                )
+            },
+        ),
+        (_("Text"), {"fields": ("sending", "message_link", "problem")}),
+    )
+
+    class Media:
+        css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NewestFirst]:
+        return NewestFirst
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("token_hash", "digest", "address_hash")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("masked_number", "country_name", "shown_user", "standing", "attempts_words", "message_link")
+
+    @admin.display(description=_("phone number"))
+    def masked_number(self, challenge: Challenge) -> str:
+        return mask(challenge.phone_number)
+
+    @admin.display(description=_("country"))
+    def country_name(self, challenge: Challenge) -> str:
+        return country_name(challenge.country)
+
+    @admin.display(description=_("user"))
+    def shown_user(self, challenge: Challenge) -> Any:
+        return _user_link(challenge.user) if challenge.user else "-"
+
+    @admin.display(description=_("state"))
+    def standing(self, challenge: Challenge) -> Any:
+        """Its state, with what follows from the clock and the attempts."""
+        if challenge.state in (ChallengeState.OPEN, ChallengeState.PROVED):
+            if challenge.exhausted and challenge.state == ChallengeState.OPEN:
+                return _("Attempts used up")
+            if challenge.expired:
+                return _("Expired")
+        return challenge.get_state_display()
+
+    @admin.display(description=_("attempts"))
+    def attempts_words(self, challenge: Challenge) -> Any:
+        return _("%(used)d of %(allowed)d") % {"used": challenge.attempts, "allowed": challenge.attempts_allowed}
+
+    @admin.display(description=_("message"))
+    def message_link(self, challenge: Challenge) -> Any:
+        if not challenge.message_id:
+            return "-"
+        url = reverse("admin:sms_services_smsmessage_change", args=[challenge.message_id])
+        return format_html('<a href="{}">{}</a>', url, challenge.message_id)
+
+
+def _user_link(user: Any) -> Any:
+    """A host project may have taken its users out of admin."""
+    try:
+        url = reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_change", args=[user.pk])
+    except NoReverseMatch:
+        return str(user)
+    return format_html('<a href="{}">{}</a>', url, user)

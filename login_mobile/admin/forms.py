@@ -1,0 +1,130 @@
+"""The forms of the admin pages."""
+
+from typing import Any
+
+import phonenumbers
+from django import forms
+from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.utils.translation import gettext_lazy as _
+
+from sms_services.exceptions import InvalidPhoneNumber
+from sms_services.phone_numbers import MAX_LENGTH, normalize
+
+from ..countries import by_name, described
+from ..models import ReviewNumber
+from ..models.logins import default_regions
+
+
+def _countries() -> list[tuple[str, str]]:
+    return [(region, described(region)) for region in by_name(phonenumbers.SUPPORTED_REGIONS)]
+
+
+class MobileLoginForm(forms.ModelForm):
+    """A login: its countries are chosen by name, and the one that is chosen beforehand apart from the others."""
+
+    regions = forms.MultipleChoiceField(
+        label=_("Countries"),
+        choices=_countries,
+        widget=FilteredSelectMultiple(_("countries"), is_stacked=False),
+        help_text=_("Mobile numbers of these countries may be used. Each more country is one more to pay texts for."),
+        error_messages={"required": _("Choose at least one country.")},
+    )
+    first_region = forms.ChoiceField(
+        label=_("Chosen beforehand"),
+        choices=lambda: [("", "---------"), *_countries()],
+        required=False,
+        help_text=_("The country that the page shows first. Empty: the first one of the list."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "first_region" in self.fields:
+            stored = self.instance.regions if self.instance.pk else default_regions()
+            self.initial.setdefault("regions", stored)
+            self.fields["first_region"].initial = stored[0] if stored else ""
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        regions, first = cleaned.get("regions"), cleaned.get("first_region")
+        if regions and first:
+            if first not in regions:
+                self.add_error(
+                    "first_region", forms.ValidationError(_("This country is not among those above."), code="first")
+                )
+            else:
+                cleaned["regions"] = [first, *(region for region in regions if region != first)]
+        return cleaned
+
+
+def _number_field() -> forms.CharField:
+    return forms.CharField(
+        label=_("Phone number"),
+        max_length=MAX_LENGTH,
+        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off", "class": "vTextField"}),
+        help_text=_("In any notation, with country code: +1 206 555 0100."),
+    )
+
+
+class NumberForm(forms.Form):
+    """A phone number, in any notation."""
+
+    phone_number = _number_field()
+
+    def clean_phone_number(self) -> str:
+        return _normalized(self.cleaned_data["phone_number"])
+
+
+class ReviewNumberForm(forms.ModelForm):
+    """A number with a fixed code. Neither is shown again."""
+
+    code = forms.RegexField(
+        r"^[0-9]{6,8}\Z",
+        label=_("Code"),
+        required=False,
+        max_length=8,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "numeric"}),
+        error_messages={"invalid": _("Enter 6 to 8 digits, as many as the login's codes have.")},
+    )
+
+    class Meta:
+        model = ReviewNumber
+        fields = ("login", "number", "code", "valid_until", "note")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["code"].help_text = _("Only a hash of it is stored. Leave empty to keep it.")
+        if "number" in self.fields:
+            self.fields["number"] = _number_field()
+
+    def clean_number(self) -> str:
+        return _normalized(self.cleaned_data["number"])
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        login = cleaned.get("login") or (self.instance.login if self.instance.pk else None)
+        code = cleaned.get("code")
+        if not code and not self.instance.pk and "code" not in self.errors:
+            self.add_error("code", forms.ValidationError(_("Enter a code."), code="required"))
+        if code and login and len(code) != login.code_length:
+            self.add_error(
+                "code",
+                forms.ValidationError(
+                    _("Codes of this login have %(length)d digits."),
+                    code="length",
+                    params={"length": login.code_length},
+                ),
+            )
+        return cleaned
+
+    def save(self, commit: bool = True) -> Any:
+        if code := self.cleaned_data.get("code"):
+            self.instance.set_code(code)
+        return super().save(commit)
+
+
+def _normalized(raw: str) -> str:
+    try:
+        return normalize(raw)
+    except InvalidPhoneNumber as error:
+        raise forms.ValidationError(str(error)) from None

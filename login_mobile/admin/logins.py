@@ -1,0 +1,228 @@
+"""Configurations of the login in admin: what cannot work is refused; the switch, a test code and figures."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from sms_services.advice import advice_for
+from sms_services.error_pages import private_post
+from sms_services.exceptions import SmsError
+from sms_services.models import SandboxSms, SmsMessage
+
+from ..api import lift_limits, send_test_code
+from ..exceptions import Refusal
+from ..models import MobileLogin
+from ..transactions import outside_transactions
+from .figures import SPANS, Figures
+from .forms import MobileLoginForm, NumberForm
+from .pauses import RESUME, named
+
+SWITCH = "login_mobile.switch_mobilelogin"
+SEND_TEST = "login_mobile.send_test_mobilelogin"
+FIGURES = "login_mobile.view_figures_mobilelogin"
+UNBLOCK = "login_mobile.unblock_mobilelogin"
+
+
+@admin.register(MobileLogin)
+class MobileLoginAdmin(admin.ModelAdmin):
+    form = MobileLoginForm
+    list_display = ("name", "key", "is_active", "is_default", "sms_service", "template", "allow_registration")
+    list_filter = ("is_active",)
+    list_select_related = ("sms_service", "template")
+    search_fields = ("name", "key")
+    fieldsets = (
+        (None, {"fields": ("name", "key", "is_default", "sms_service", "template")}),
+        (
+            _("Registration"),
+            {"fields": ("regions", "first_region", "allow_registration", "ask_nickname")},
+        ),
+        (
+            _("Codes"),
+            {
+                "fields": (
+                    ("code_length", "code_minutes"),
+                    ("attempts_per_code", "send_pause"),
+                )
+            },
+        ),
+        (
+            _("Limits"),
+            {
+                "classes": ("collapse",),
+                "description": _(
+                    "What is counted for a number or an address is counted over all logins. A browser that has logged "
+                    "in with a number before has counts of its own, so that no stranger can lock its owner out."
+                ),
+                "fields": (
+                    ("sends_per_hour", "sends_per_day"),
+                    ("failures_per_hour", "failures_per_day"),
+                    ("address_sends_per_hour", "address_sends_per_day"),
+                    ("address_verifications", "trusted_proxies"),
+                ),
+            },
+        ),
+        (
+            _("Safety"),
+            {
+                "classes": ("collapse",),
+                "description": _("Against those who earn on texts, have taken over a number, or were handed one on."),
+                "fields": (
+                    ("cap_per_day", "cap_per_country", "cap_per_prefix"),
+                    ("pause_below_percent", "pause_country_after", "pause_prefix_after"),
+                    "allow_staff",
+                    ("recycled_after_days", "recycled_policy"),
+                    "notice_template",
+                ),
+            },
+        ),
+    )
+
+    class Media:
+        css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else {"key": ("name",)}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With the state on the page of an existing one: it is changed by the switch, which has its own permission."""
+        first, *others = super().get_fieldsets(request, obj)
+        if obj is None:
+            return [first, *others]
+        return [(first[0], {**first[1], "fields": (*first[1]["fields"], "is_active")}), *others]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("is_active",)
+
+    def save_model(self, request: HttpRequest, obj: MobileLogin, form: Any, change: bool) -> None:
+        if not change and not MobileLogin.objects.filter(is_default=True).exists():
+            obj.is_default = True
+        super().save_model(request, obj, form, change)
+        if problem := obj.template.problem_with(obj.sms_service):
+            messages.warning(request, problem)
+
+    def get_urls(self) -> list[Any]:
+        def page(route: str, view: Any, name: str) -> Any:
+            view = outside_transactions(self.admin_site.admin_view(view))
+            return path(f"<int:pk>/{route}/", view, name=f"login_mobile_mobilelogin_{name}")
+
+        return [
+            page("figures", self.figures_view, "figures"),
+            page("test", self.test_view, "test"),
+            page("switch", require_POST(self.switch_view), "switch"),
+            page("unblock", self.unblock_view, "unblock"),
+            *super().get_urls(),
+        ]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        login = kwargs.get("obj")
+        if login is not None:
+            context["problems"] = login.problems()
+            for name, permission in (
+                ("may_switch", SWITCH),
+                ("may_send_test", SEND_TEST),
+                ("may_view_figures", FIGURES),
+                ("may_unblock", UNBLOCK),
+            ):
+                context[name] = request.user.has_perm(permission)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def switch_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Switch a login off, or on again. What the form says is what happens, however often it is sent."""
+        login = self._login_for(request, pk, SWITCH)
+        active = request.POST.get("active") == "1"
+        if MobileLogin.objects.filter(pk=login.pk).exclude(is_active=active).update(is_active=active):
+            self.log_change(request, login, [{"changed": {"fields": [str(_("active"))]}}])
+        if active:
+            messages.success(request, _("“%s” is switched on.") % login)
+        else:
+            messages.success(request, _("“%s” is switched off: it sends nothing and lets nobody in.") % login)
+        return HttpResponseRedirect(self._change_url(login))
+
+    def figures_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Outcomes over time, by country and prefix, and what is paused."""
+        login = self._login_for(request, pk, FIGURES)
+        span = SPANS.get(request.GET.get("span", ""), SPANS["week"])
+        figures = Figures.of(login, span)
+        context = {
+            "figures": figures,
+            "pauses": [(pause, named(pause)) for pause in figures.pauses],
+            "span": span,
+            "spans": SPANS.values(),
+            "may_resume": request.user.has_perm(RESUME),
+        }
+        return self._page(request, login, "figures", _("Figures"), context)
+
+    @private_post("phone_number")
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send a code that opens nothing, as the login would; and the outcome of the last one."""
+        login = self._login_for(request, pk, SEND_TEST)
+        form = NumberForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                message = send_test_code(login, form.cleaned_data["phone_number"])
+            except SmsError as error:
+                form.add_error(None, str(error))
+            except Refusal as refusal:
+                form.add_error("phone_number", str(refusal.message))
+            else:
+                # Reloading the page that shows the outcome must not send again.
+                return HttpResponseRedirect(f"{request.path}?message={message.pk}")
+        sent = self._sent_message(request, login)
+        context = {
+            "form": form,
+            "sent": sent,
+            "advice": advice_for(sent) if sent else "",
+            "is_sandbox": isinstance(login.sms_service, SandboxSms),
+            "problems": login.problems(),
+        }
+        return self._page(request, login, "test", _("Send a test code"), context)
+
+    @private_post("phone_number")
+    def unblock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Forget what was counted for a number, so that its owner need not wait."""
+        login = self._login_for(request, pk, UNBLOCK)
+        form = NumberForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            lift_limits(form.cleaned_data["phone_number"])
+            self.log_change(request, login, [{"changed": {"fields": [str(_("limits of a number lifted"))]}}])
+            messages.success(request, _("The limits of this number begin anew."))
+            return HttpResponseRedirect(request.path)
+        return self._page(request, login, "unblock", _("Lift the limits of a number"), {"form": form})
+
+    def _page(
+        self, request: HttpRequest, login: MobileLogin, name: str, title: Any, context: dict[str, Any]
+    ) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "subtitle": str(login),
+            "opts": self.opts,
+            "login": login,
+            "change_url": self._change_url(login),
+            **context,
+        }
+        return TemplateResponse(request, f"admin/login_mobile/mobilelogin/{name}.html", context)
+
+    def _sent_message(self, request: HttpRequest, login: MobileLogin) -> SmsMessage | None:
+        pk = request.GET.get("message", "")
+        if request.method != "GET" or not pk.isdecimal() or len(pk) > 18:
+            return None
+        return SmsMessage.objects.filter(pk=int(pk), service_id=login.sms_service_id).first()
+
+    def _change_url(self, login: MobileLogin) -> str:
+        name = "admin:login_mobile_mobilelogin_change"
+        return reverse(name, args=[login.pk], current_app=self.admin_site.name)
+
+    def _login_for(self, request: HttpRequest, pk: int, permission: str) -> MobileLogin:
+        login = get_object_or_404(MobileLogin, pk=pk)
+        if not (request.user.has_perm(permission) and self.has_view_or_change_permission(request, login)):
+            raise PermissionDenied
+        return login

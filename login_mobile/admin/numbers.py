@@ -1,0 +1,49 @@
+"""Verified numbers: masked, and nobody enters one, as only its owner can verify it. An admin may take one away."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from sms_services.phone_numbers import mask
+
+from ..models import MobileNumber
+from .changelist import FoundByNumber
+from .privacy import SearchesNumbers
+
+
+@admin.register(MobileNumber)
+class MobileNumberAdmin(SearchesNumbers, admin.ModelAdmin):
+    number_field = "number"
+    list_display = ("masked_number", "user", "verified_at", "last_used_at")
+    list_display_links = ("masked_number",)
+    list_select_related = ("user",)
+    sortable_by = ()
+    ordering = ("-pk",)
+    show_full_result_count = False
+    search_help_text = _("The beginning of a user name.")
+    change_list_template = "admin/login_mobile/change_list.html"
+    lookups = frozenset[str]()
+    fields = ("masked_number", "user", "verified_at", "last_used_at")
+    readonly_fields = fields
+
+    class Media:
+        css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
+
+    @admin.display(description=_("phone number"))
+    def masked_number(self, number: MobileNumber) -> str:
+        return mask(number.number)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FoundByNumber]:
+        return FoundByNumber
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (f"user__{get_user_model().USERNAME_FIELD}__startswith",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

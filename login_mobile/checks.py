@@ -1,0 +1,126 @@
+"""System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from celery import current_app
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections, router
+from django.utils.module_loading import import_string
+
+from .conf import get_settings
+
+TAG = "login_mobile"
+BACKEND = "login_mobile.backends.MobileBackend"
+_TASKS = ("login_mobile.sweep", "login_mobile.purge")
+
+
+@register(TAG)
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """``LOGIN_MOBILE`` is spelled right, and the functions that it names are there."""
+    try:
+        settings = get_settings()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), hint="See docs/mobile-login.md.", id="login_mobile.E001")]
+    found: list[CheckMessage] = []
+    for name in ("USER_FACTORY", "SECOND_PROOF", "TOKEN_ISSUER"):
+        if path := getattr(settings, name):
+            try:
+                import_string(path)
+            except ImportError as error:
+                found.append(
+                    checks.Error(
+                        f"LOGIN_MOBILE['{name}'] cannot be imported: {error}",
+                        hint="It is the dotted path of a function.",
+                        id="login_mobile.E002",
+                    )
+                )
+    return found
+
+
+@register(TAG)
+def check_backend(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Our backend, or a subclass of it, is among those that are asked."""
+    from .backends import MobileBackend
+
+    for path in django_settings.AUTHENTICATION_BACKENDS:
+        try:
+            backend = import_string(path)
+        except ImportError:
+            continue  # Django says so itself
+        if isinstance(backend, type) and issubclass(backend, MobileBackend):
+            return []
+    return [
+        checks.Error(
+            "Nobody can log in by phone number: AUTHENTICATION_BACKENDS lacks the backend.",
+            hint=f"Add {BACKEND!r}, beside the ones that are there.",
+            id="login_mobile.E003",
+        )
+    ]
+
+
+@register(TAG)
+def check_one_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Challenges and messages are written in one transaction."""
+    from sms_services.models import SmsMessage
+
+    from .models import Challenge
+
+    if router.db_for_write(Challenge) == router.db_for_write(SmsMessage):
+        return []
+    return [
+        checks.Error(
+            "login_mobile and sms_services are written to different databases, so a code and its text could part.",
+            hint="Let your database router send both to the same one.",
+            id="login_mobile.E004",
+        )
+    ]
+
+
+@register(TAG)
+def check_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The sweep and the purge are scheduled."""
+    if apps.is_installed("django_celery_beat"):
+        return []
+    scheduled = {entry.get("task") for entry in (current_app.conf.beat_schedule or {}).values()}
+    return [
+        checks.Warning(
+            f"The task {task!r} is not scheduled: what a broker loses is never sent, or nothing is ever deleted.",
+            hint="Add it to CELERY_BEAT_SCHEDULE: the sweep every ten seconds, the purge once a day.",
+            id="login_mobile.W001",
+        )
+        for task in _TASKS
+        if task not in scheduled
+    ]
+
+
+@register(TAG, Tags.database)
+def check_logins(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Every enabled login can send: its service is active, and its template fits."""
+    found: list[CheckMessage] = []
+    for login in _stored(databases):
+        for problem in login.problems() if login.is_active else ():
+            found.append(
+                checks.Warning(
+                    f"The mobile login “{login}” cannot send codes. {problem}",
+                    hint="Correct it in admin, or switch the login off.",
+                    id="login_mobile.W002",
+                )
+            )
+    return found
+
+
+def _stored(databases: Sequence[str] | None) -> Iterator[Any]:
+    """The configurations, or nothing where their table does not exist yet."""
+    from .models import MobileLogin
+
+    for alias in databases or ():
+        try:
+            if MobileLogin._meta.db_table in connections[alias].introspection.table_names():
+                yield from MobileLogin.objects.using(alias).select_related("sms_service", "template", "notice_template")
+        except DatabaseError:
+            continue

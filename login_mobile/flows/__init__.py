@@ -1,0 +1,1 @@
+"""What happens between the public functions and the rows. Private: use ``login_mobile.api``."""

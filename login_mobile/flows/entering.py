@@ -1,0 +1,172 @@
+"""After a right code: whose number it is, who is made, and who gets in."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth import authenticate
+from django.contrib.auth import login as start_session
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from ..backends import MobileBackend
+from ..choices import ChallengeState, Outcome, RecycledPolicy
+from ..conf import get_settings
+from ..devices import remember
+from ..exceptions import ErrorCode, Refusal
+from ..models import Challenge, MobileLogin, MobileNumber
+from ..rows import challenges, database, number_row
+from ..signals import mobile_login_refused, mobile_login_succeeded, number_bound, number_removed
+from ..users import checked_nickname, make_user
+from .proving import Proof, dead
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Somebody has proved to have the number of this user, and may be let in.
+
+    Attributes:
+        user: who it is.
+        created: whether the user was made just now.
+        number: the user's number.
+        login: the configuration by which it was proved.
+    """
+
+    user: Any
+    created: bool
+    number: MobileNumber = field(repr=False)
+    login: MobileLogin
+    is_review: bool = False
+
+
+def enter(request: HttpRequest, proof: Proof, nickname: object) -> Verified:
+    """Find or make the user of a proved number, and use the code up.
+
+    The code is used up in a statement of its own, before anything else is written: if what follows fails, it stays
+    used, and a new one has to be asked for.
+
+    Raises:
+        Refusal: ``nickname_required`` or ``invalid_nickname`` (the challenge stays proved); ``not_allowed``,
+            ``second_proof_required``, ``used``, ``expired``.
+    """
+    row = number_row(proof.challenge.phone_number)
+    if row is not None and _is_recycled(request, proof, row):
+        if proof.login.recycled_policy == RecycledPolicy.SECOND_PROOF:
+            _use(proof)
+            raise _refused(request, proof, row.user, ErrorCode.SECOND_PROOF_REQUIRED)
+        return _register(request, proof, nickname, instead_of=row)
+    if row is not None:
+        _use(proof)
+        return _let_in(request, proof, row)
+    return _register(request, proof, nickname)
+
+
+def log_in(request: HttpRequest, verified: Verified) -> None:
+    """Make the session the user's: its key is rotated, and another user's session is flushed first.
+
+    Raises:
+        Refusal: ``not_allowed``: a backend refuses the user.
+    """
+    user = authenticate(request, mobile_proof=verified)
+    if user is None:
+        raise Refusal(ErrorCode.NOT_ALLOWED)
+    start_session(request, user)
+
+
+def remember_device(request: HttpRequest, response: HttpResponse, verified: Verified) -> None:
+    """Know this browser when the same number logs in again: strangers cannot lock it out then."""
+    remember(request, response, verified.number)
+
+
+def end_claims(number: str) -> None:
+    """A number was proved for the first time: what others had begun with it is over."""
+    challenges().filter(phone_number=number, state=ChallengeState.OPEN).update(state=ChallengeState.REPLACED)
+
+
+def set_outcome(challenge: Challenge, outcome: Outcome) -> None:
+    challenges().filter(pk=challenge.pk).update(outcome=outcome)
+
+
+def _use(proof: Proof) -> None:
+    if not challenges().filter(pk=proof.challenge.pk).use(timezone.now()):
+        raise dead(proof.challenge)
+
+
+def _is_recycled(request: HttpRequest, proof: Proof, row: MobileNumber) -> bool:
+    if not row.is_stale(proof.login.recycled_after_days, timezone.now()):
+        return False
+    return not import_string(get_settings().SECOND_PROOF)(request, row.user, row)
+
+
+def _let_in(request: HttpRequest, proof: Proof, row: MobileNumber) -> Verified:
+    """The user of a number that was known before."""
+    verified = Verified(row.user, created=False, number=row, login=proof.login, is_review=proof.is_review)
+    if MobileBackend().authenticate(request, mobile_proof=verified) is None:
+        raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
+    MobileNumber.objects.using(database()).filter(pk=row.pk).update(last_used_at=timezone.now())
+    return _welcome(request, proof, verified)
+
+
+def _register(
+    request: HttpRequest, proof: Proof, nickname: object, *, instead_of: MobileNumber | None = None
+) -> Verified:
+    if not proof.login.allow_registration:
+        _use(proof)
+        raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
+    name = _nickname(proof, nickname)
+    _use(proof)
+    try:
+        with transaction.atomic(using=database()):
+            if instead_of is not None:
+                _detach(instead_of)
+            user = make_user(proof.challenge.phone_number, name, proof.login)
+            row = MobileNumber(user=user, number=proof.challenge.phone_number)
+            row.save(using=database(), force_insert=True)
+    except IntegrityError:
+        # Somebody else who has the number was faster, with a code of their own: it is their account now.
+        winner = number_row(proof.challenge.phone_number)
+        if winner is None:
+            raise
+        return _let_in(request, proof, winner)
+    end_claims(row.number)
+    if instead_of is not None:
+        number_removed.send_robust(
+            MobileNumber, login=proof.login, user=instead_of.user, number=row.number, reason="recycled"
+        )
+    number_bound.send_robust(MobileNumber, login=proof.login, user=user, number=row.number)
+    verified = Verified(user, created=True, number=row, login=proof.login, is_review=proof.is_review)
+    return _welcome(request, proof, verified)
+
+
+def _detach(row: MobileNumber) -> None:
+    """Take the number from an account, unless somebody has used it meanwhile: then its unique number says so."""
+    MobileNumber.objects.using(database()).filter(pk=row.pk, last_used_at=row.last_used_at).delete()
+
+
+def _nickname(proof: Proof, nickname: object) -> str:
+    """What was given; if something is wanted that was not, the challenge waits for it."""
+    if not proof.login.ask_nickname:
+        return ""
+    try:
+        if nickname is None or nickname == "":
+            raise Refusal(ErrorCode.NICKNAME_REQUIRED)
+        return checked_nickname(nickname)
+    except Refusal:
+        if not challenges().filter(pk=proof.challenge.pk).prove(timezone.now()):
+            raise dead(proof.challenge) from None
+        raise
+
+
+def _welcome(request: HttpRequest, proof: Proof, verified: Verified) -> Verified:
+    set_outcome(proof.challenge, Outcome.REGISTERED if verified.created else Outcome.LOGGED_IN)
+    mobile_login_succeeded.send_robust(
+        MobileLogin, login=proof.login, user=verified.user, created=verified.created, request=request
+    )
+    return verified
+
+
+def _refused(request: HttpRequest, proof: Proof, user: Any, code: ErrorCode) -> Refusal:
+    set_outcome(proof.challenge, Outcome.REFUSED)
+    mobile_login_refused.send_robust(MobileLogin, login=proof.login, user=user, code=code, request=request)
+    return Refusal(code)

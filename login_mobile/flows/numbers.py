@@ -1,0 +1,160 @@
+"""A logged-in user adds, changes or removes a number."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from ..choices import Outcome, Purpose, RecycledPolicy
+from ..exceptions import ErrorCode, Refusal
+from ..models import MobileLogin, MobileNumber
+from ..numbers import parse_number
+from ..rows import challenges, database, number_row
+from ..signals import number_bound, number_changed, number_removed
+from ..transactions import refuse_open_transaction
+from .entering import end_claims, set_outcome
+from .finding import get_login
+from .notices import send_notice
+from .proving import Proof, dead, prove
+from .reauthenticating import require_recent
+from .requesting import PendingCode, open_challenge
+
+_PURPOSES = frozenset({Purpose.BIND, Purpose.CHANGE})
+
+
+def request_number(
+    request: HttpRequest, phone: object, *, region: object = None, login: MobileLogin | str | None = None
+) -> PendingCode:
+    """Ask for a code to add a number to the account of ``request.user``, or to put it in the place of the one it has.
+
+    Whether somebody else has the number is not told before it is proved. The number that the account has already may
+    be given too: that confirms it, so that it counts as used lately.
+
+    Raises:
+        Refusal: as ``request_code``; and ``not_authenticated``, ``reauthentication_required``.
+        OpenTransaction: a transaction is open.
+    """
+    user = require_recent(request)
+    login = get_login(login)
+    number = parse_number(phone, login, region)
+    own = _own(user)
+    changes = own is not None and own.number != number.e164
+    return open_challenge(request, login, number, Purpose.CHANGE if changes else Purpose.BIND, user)
+
+
+@sensitive_variables("code")
+def confirm_number(request: HttpRequest, token: object, code: object) -> MobileNumber:
+    """Compare the code of ``request_number``: from now on the number is the account's.
+
+    The old number, if there was one, gets a notice.
+
+    Returns:
+        the account's number.
+
+    Raises:
+        Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``reauthentication_required``,
+            ``number_taken``: it is somebody else's.
+        OpenTransaction: a transaction is open.
+    """
+    user = require_recent(request)
+    proof = prove(request, token, code, _PURPOSES)
+    if not challenges().filter(pk=proof.challenge.pk).use(timezone.now()):
+        raise dead(proof.challenge)
+    own = _own(user)
+    try:
+        if own is None:
+            return _bind(proof, user)
+        if own.number == proof.challenge.phone_number:
+            return _confirm(proof, own)
+        return _change(proof, user, own)
+    except IntegrityError:
+        set_outcome(proof.challenge, Outcome.REFUSED)
+        raise Refusal(ErrorCode.NUMBER_TAKEN) from None
+
+
+def remove_number(request: HttpRequest, *, login: MobileLogin | str | None = None) -> None:
+    """Take the number from the account of ``request.user``; it gets a notice.
+
+    Raises:
+        Refusal: ``not_authenticated``, ``reauthentication_required``, ``no_number``.
+        OpenTransaction: a transaction is open.
+    """
+    user = require_recent(request)
+    refuse_open_transaction()
+    own = _own(user)
+    if own is None or not MobileNumber.objects.using(database()).filter(pk=own.pk, number=own.number).delete()[0]:
+        raise Refusal(ErrorCode.NO_NUMBER)
+    config = _any_login(login)
+    if config is not None:
+        send_notice(config, own.number)
+    number_removed.send_robust(MobileNumber, login=config, user=user, number=own.number, reason="removed")
+
+
+def _own(user: Any) -> MobileNumber | None:
+    return MobileNumber.objects.using(database()).filter(user=user).first()
+
+
+def _bind(proof: Proof, user: Any) -> MobileNumber:
+    row = MobileNumber(user=user, number=proof.challenge.phone_number)
+    _take(proof, lambda: row.save(using=database(), force_insert=True))
+    set_outcome(proof.challenge, Outcome.BOUND)
+    number_bound.send_robust(MobileNumber, login=proof.login, user=user, number=row.number)
+    return row
+
+
+def _confirm(proof: Proof, own: MobileNumber) -> MobileNumber:
+    now = timezone.now()
+    MobileNumber.objects.using(database()).filter(pk=own.pk).update(verified_at=now, last_used_at=now)
+    set_outcome(proof.challenge, Outcome.BOUND)
+    own.verified_at = own.last_used_at = now
+    return own
+
+
+def _change(proof: Proof, user: Any, own: MobileNumber) -> MobileNumber:
+    old, now = own.number, timezone.now()
+    new = proof.challenge.phone_number
+
+    def change() -> None:
+        rows = MobileNumber.objects.using(database()).filter(pk=own.pk, number=old)
+        if not rows.update(number=new, verified_at=now, last_used_at=now):
+            raise IntegrityError("The number was changed meanwhile.")
+
+    _take(proof, change)
+    set_outcome(proof.challenge, Outcome.CHANGED)
+    send_notice(proof.login, old)
+    number_changed.send_robust(MobileNumber, login=proof.login, user=user, old_number=old, new_number=new)
+    own.number, own.verified_at, own.last_used_at = new, now, now
+    return own
+
+
+def _take(proof: Proof, write: Callable[[], object]) -> None:
+    """Write a number to an account. The unique number decides between two; one unused for long may change hands."""
+    number = proof.challenge.phone_number
+    holder = number_row(number)
+    detached = None
+    with transaction.atomic(using=database()):
+        if holder is not None and _may_be_detached(proof, holder):
+            rows = MobileNumber.objects.using(database()).filter(pk=holder.pk, last_used_at=holder.last_used_at)
+            detached = holder.user if rows.delete()[0] else None
+        write()
+    end_claims(number)
+    if detached is not None:
+        number_removed.send_robust(MobileNumber, login=proof.login, user=detached, number=number, reason="recycled")
+
+
+def _may_be_detached(proof: Proof, holder: MobileNumber) -> bool:
+    login = proof.login
+    return login.recycled_policy == RecycledPolicy.NEW_ACCOUNT and holder.is_stale(
+        login.recycled_after_days, timezone.now()
+    )
+
+
+def _any_login(login: MobileLogin | str | None) -> MobileLogin | None:
+    """Through what a notice goes. That the login is switched off keeps nobody from removing a number."""
+    try:
+        return get_login(login)
+    except Refusal:
+        return None

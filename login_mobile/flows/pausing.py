@@ -1,0 +1,111 @@
+"""SMS pumping: texts asked for by the hundred, to numbers of whoever earns on them, which nobody ever enters.
+
+What gives it away is that codes are not used. A country or prefix (numbers that differ in their last four digits only)
+of which that holds pauses itself: after so many codes that have had time to be used, or as soon as the cap of a day is
+reached. Then requests are refused there until somebody resumes it; all others go on.
+"""
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from sms_services.logs import log
+
+from .. import limits
+from ..choices import ChallengeState, PauseReason, PauseScope, Sending
+from ..exceptions import ErrorCode, Refusal
+from ..models import MobileLogin, Pause
+from ..numbers import Number
+from ..rows import challenges, database, pauses
+from ..signals import pumping_suspected
+
+#: A code that was asked for just now is no sign of anything.
+TIME_TO_USE = timedelta(minutes=2)
+WINDOW = timedelta(days=1)
+_SCOPES = {limits.PREFIX_CAP: PauseScope.PREFIX, limits.COUNTRY_CAP: PauseScope.COUNTRY}
+
+
+def refuse_paused(login: MobileLogin, number: Number) -> None:
+    """Raise ``Refusal`` (``paused``) if no code is to leave for numbers like this one."""
+    keys = [
+        Pause.key_of(login.pk, PauseScope.COUNTRY, number.country),
+        Pause.key_of(login.pk, PauseScope.PREFIX, number.prefix),
+    ]
+    if pauses().filter(active_key__in=keys).exists():
+        raise Refusal(ErrorCode.PAUSED)
+
+
+def judge_after_cap(login: MobileLogin, number: Number, full: Collection[str]) -> None:
+    """A cap of a day is reached. If its codes are not being used, that was no rush but an attack."""
+    for kind, scope in _SCOPES.items():
+        if kind in full:
+            sample = _sample(login, scope, _value(scope, number.country, number.prefix), timezone.now())
+            _judge(login, scope, _value(scope, number.country, number.prefix), PauseReason.CAP, sample)
+
+
+def judge(login: MobileLogin, country: str, prefix: str) -> None:
+    """A code is to leave: have enough of those before it been used?"""
+    before = timezone.now() - TIME_TO_USE
+    for scope in PauseScope:
+        value = _value(scope, country, prefix)
+        sample = _sample(login, scope, value, before)
+        if len(sample) >= _sample_size(login, scope):
+            _judge(login, scope, value, PauseReason.UNUSED, sample)
+
+
+def _value(scope: PauseScope, country: str, prefix: str) -> str:
+    return prefix if scope == PauseScope.PREFIX else country
+
+
+def _sample_size(login: MobileLogin, scope: PauseScope) -> int:
+    return login.pause_prefix_after if scope == PauseScope.PREFIX else login.pause_country_after
+
+
+def _sample(login: MobileLogin, scope: PauseScope, value: str, before: datetime) -> list[str]:
+    """States of the newest codes of the last day that were sent, since the last pause was over.
+
+    Only the newest ones: however many good codes a day has seen, an attack shows soon; and judging costs the same.
+    """
+    resumed = pauses().filter(login=login, scope=scope, value=value, resumed_at__isnull=False)
+    last = resumed.order_by("-resumed_at").values_list("resumed_at", flat=True).first()
+    since = max(filter(None, (timezone.now() - WINDOW, last)))
+    rows = challenges().filter(**{scope.value: value}, login=login, created_at__gte=since, created_at__lte=before)
+    rows = rows.exclude(sending__in=[Sending.SUPPRESSED, Sending.REVIEW])
+    return list(rows.newest_first().values_list("state", flat=True)[: _sample_size(login, scope)])
+
+
+def _judge(login: MobileLogin, scope: PauseScope, value: str, reason: PauseReason, sample: Collection[str]) -> None:
+    used = sum(state in (ChallengeState.USED, ChallengeState.PROVED) for state in sample)
+    if sample and used * 100 < len(sample) * login.pause_below_percent:
+        _pause(login, scope, value, reason, len(sample), used)
+
+
+def _pause(login: MobileLogin, scope: PauseScope, value: str, reason: PauseReason, sent: int, used: int) -> None:
+    pause = Pause(
+        login=login,
+        scope=scope,
+        value=value,
+        active_key=Pause.key_of(login.pk, scope, value),
+        reason=reason,
+        sent=sent,
+        used=used,
+    )
+    try:
+        with transaction.atomic(using=database()):
+            pause.save(using=database(), force_insert=True)
+    except IntegrityError:
+        return  # somebody else was faster
+    log(
+        logging.WARNING,
+        "login.paused",
+        login=login.key,
+        scope=scope.value,
+        value=value if scope == PauseScope.COUNTRY else f"{value[:-4]}****",
+        reason=reason.value,
+        sent=sent,
+        used=used,
+    )
+    pumping_suspected.send_robust(Pause, login=login, pause=pause)

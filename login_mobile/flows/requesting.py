@@ -1,0 +1,160 @@
+"""Asking for a code.
+
+For known and unknown numbers, for inactive users and staff, the same is done here: nothing asks whose the number is.
+Whether a text goes out, a worker decides (``sending``), and makes the code there too.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+
+from .. import buckets, limits
+from ..addresses import client_address
+from ..choices import ChallengeState, Purpose
+from ..conf import get_settings
+from ..devices import Device, known_device
+from ..exceptions import ErrorCode, Refusal
+from ..keys import new_token, subject_key, token_hash
+from ..models import Challenge, MobileLogin
+from ..numbers import Number, number_of, parse_number
+from ..rows import challenges, database
+from ..signals import code_requested, request_refused
+from ..transactions import refuse_open_transaction
+from .finding import challenge_of, get_login
+from .pausing import judge_after_cap, refuse_paused
+from .sending import ring
+
+__all__ = ["PendingCode", "get_login", "request_code", "resend_code"]
+
+
+@dataclass(frozen=True)
+class PendingCode:
+    """A code is on its way, or would be if there were somebody to get it.
+
+    Attributes:
+        token: binds the code to whoever holds it: keep it in the session, or hand it to the client as ``challenge``.
+        expires_in: seconds for which the code can be entered.
+        retry_after: seconds after which another one can be asked for.
+    """
+
+    token: str = field(repr=False)
+    expires_in: int
+    retry_after: int
+
+
+def request_code(
+    request: HttpRequest, phone: object, *, region: object = None, login: MobileLogin | str | None = None
+) -> PendingCode:
+    """Ask for a code to log in or register with.
+
+    Args:
+        phone: a number in any notation; whatever is none is refused.
+        region: ISO code of the country of a number that is written without one; default: the login's first.
+        login: a ``MobileLogin`` or its key; default: the default one.
+
+    Raises:
+        Refusal: ``unknown_config``, ``disabled``, ``invalid_phone``, ``not_mobile``, ``region_not_allowed``,
+        ``paused``,
+            ``throttled``, ``unavailable``.
+        OpenTransaction: a transaction is open.
+    """
+    login = get_login(login)
+    return open_challenge(request, login, parse_number(phone, login, region), Purpose.LOGIN)
+
+
+def resend_code(request: HttpRequest, token: object) -> PendingCode:
+    """Ask for another code in the place of one that did not come. The old token and its code are of no use any more.
+
+    Args:
+        token: of a ``PendingCode``, whose code was not used yet. It may have expired.
+
+    Raises:
+        Refusal: as ``request_code``; and ``unknown_challenge``, ``used``, ``not_authenticated``.
+        OpenTransaction: a transaction is open.
+    """
+    challenge = challenge_of(request, token)
+    if challenge.state in (ChallengeState.USED, ChallengeState.PROVED):
+        raise Refusal(ErrorCode.USED)
+    login = get_login(challenge.login)
+    return open_challenge(request, login, number_of(challenge.phone_number), Purpose(challenge.purpose), challenge.user)
+
+
+def open_challenge(
+    request: HttpRequest, login: MobileLogin, number: Number, purpose: Purpose, user: Any = None
+) -> PendingCode:
+    """Count, store, and leave the rest to a worker."""
+    refuse_open_transaction()
+    address, device = client_address(request, login), known_device(request, number.e164)
+    try:
+        _count(login, number, device, address, user)
+    except Refusal as refusal:
+        request_refused.send_robust(
+            MobileLogin, login=login, code=refusal.code, retry_after=refusal.retry_after, request=request
+        )
+        raise
+    token = new_token()
+    challenge = _store(login, number, purpose, user, token, device, address)
+    ring([challenge.pk])
+    code_requested.send_robust(Challenge, login=login, challenge=challenge, request=request)
+    return PendingCode(
+        token=token,
+        expires_in=login.code_minutes * 60,
+        retry_after=max(buckets.wait_for([limits.sends(login, number.e164, device)]), 1),
+    )
+
+
+def _count(login: MobileLogin, number: Number, device: Device | None, address: str, user: Any) -> None:
+    refuse_paused(login, number)
+    counters = [
+        limits.sends(login, number.e164, device),
+        *([limits.user_sends(login, user.pk)] if user else []),
+        limits.address_sends(login, address),
+        *limits.caps(login, number),
+    ]
+    try:
+        buckets.take(counters)
+    except buckets.Full as full:
+        judge_after_cap(login, number, {counter.kind for counter in full.full})
+        raise Refusal(ErrorCode.THROTTLED, retry_after=full.retry_after) from None
+
+
+def _store(
+    login: MobileLogin,
+    number: Number,
+    purpose: Purpose,
+    user: Any,
+    token: str,
+    device: Device | None,
+    address: str,
+) -> Challenge:
+    now = timezone.now()
+    # The newest code wins. But a stranger's newer request does not end the code for which the owner waits at a browser
+    # that has logged in before: that would be a way to lock the owner out. Nor does one user's end another's: a claim
+    # that is not verified reserves nothing.
+    older = challenges().filter(
+        login=login, purpose=purpose, phone_number=number.e164, user=user, state=ChallengeState.OPEN
+    )
+    if device is None:
+        older = older.filter(known_device=False)
+    with transaction.atomic(using=database()):
+        older.update(state=ChallengeState.REPLACED)
+        return challenges().create(
+            login=login,
+            purpose=purpose,
+            phone_number=number.e164,
+            country=number.country,
+            prefix=number.prefix,
+            user=user,
+            token_hash=token_hash(token),
+            known_device=device is not None,
+            address_hash=subject_key("address", address),
+            code_length=login.code_length,
+            attempts_allowed=login.attempts_per_code,
+            created_at=now,
+            expires_at=now + timedelta(minutes=login.code_minutes),
+            sweep_at=now + timedelta(seconds=get_settings().REQUEUE_AFTER),
+        )

@@ -1,0 +1,1 @@
+"""The JSON endpoints; ``docs/openapi.yaml`` describes them."""

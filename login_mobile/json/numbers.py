@@ -1,0 +1,44 @@
+"""A logged-in user's number, in JSON."""
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+
+from .. import api
+from .answers import Body, post_endpoint
+from .login import accepted
+
+
+@post_endpoint
+def request_number(request: HttpRequest, body: Body) -> HttpResponseBase:
+    """``{phone, region?, config?}`` → 202, as for a login: a code to add this number, or to change to it."""
+    pending = api.request_number(request, body.get("phone"), region=body.get("region"), login=body.get("config"))
+    return accepted(pending)
+
+
+@post_endpoint
+def verify_number(request: HttpRequest, body: Body) -> HttpResponseBase:
+    """``{challenge, code}`` → 200 ``{phone}``."""
+    number = api.confirm_number(request, body.get("challenge"), body.get("code"))
+    return JsonResponse({"phone": number.number})
+
+
+@post_endpoint
+def remove_number(request: HttpRequest, body: Body) -> HttpResponseBase:
+    """``{}`` → 204."""
+    api.remove_number(request, login=body.get("config"))
+    return HttpResponse(status=204)
+
+
+@post_endpoint
+def request_reauthentication(request: HttpRequest, body: Body) -> HttpResponseBase:
+    """``{config?}`` → 202: a code to the user's number."""
+    return accepted(api.request_reauthentication(request, login=body.get("config")))
+
+
+@post_endpoint
+def verify_reauthentication(request: HttpRequest, body: Body) -> HttpResponseBase:
+    """``{challenge, code}`` or ``{password}`` → 204."""
+    if "password" in body:
+        api.reauthenticate_with_password(request, body["password"])
+    else:
+        api.confirm_reauthentication(request, body.get("challenge"), body.get("code"))
+    return HttpResponse(status=204)

@@ -1,0 +1,75 @@
+"""What is limited, and under which name it is counted. How: ``buckets``.
+
+Codes and wrong ones are counted per number, over all configurations and purposes; a browser that has logged in as the
+number before has buckets of its own (``devices``). Sends that go nowhere are counted like all others: what is throttled
+tells nothing about a number.
+"""
+
+from collections.abc import Sequence
+
+from .buckets import Counter, Window, empty
+from .devices import Device
+from .keys import subject_key
+from .models import MobileLogin
+from .numbers import Number
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
+ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
+PREFIX_CAP, COUNTRY_CAP, CAP = "prefix_cap", "country_cap", "cap"
+
+
+def sends(login: MobileLogin, number: str, device: Device | None) -> Counter:
+    """Codes to one number, asked for by strangers, or by one of the browsers that are known for it."""
+    return Counter(SENDS, _whose(number, device), _send_windows(login))
+
+
+def user_sends(login: MobileLogin, user_id: object) -> Counter:
+    """Codes that one logged-in user asks for, whatever the numbers.
+
+    Without a pause between them: who has just confirmed by a code who it is goes on to a code for the new number.
+    """
+    return Counter(USER_SENDS, str(user_id), _send_windows(login)[1:], order=1)
+
+
+def address_sends(login: MobileLogin, address: str) -> Counter:
+    windows = (Window(HOUR, login.address_sends_per_hour), Window(DAY, login.address_sends_per_day))
+    return Counter(ADDRESS_SENDS, address, windows, order=2)
+
+
+def caps(login: MobileLogin, number: Number) -> Sequence[Counter]:
+    """The budgets of one login. Rows that many share are locked last, so that they are held for the shortest time."""
+    return [
+        Counter(PREFIX_CAP, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
+        Counter(COUNTRY_CAP, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
+        Counter(CAP, str(login.pk), (Window(DAY, login.cap_per_day),), order=5),
+    ]
+
+
+def failures(login: MobileLogin, number: str, device: Device | None) -> Counter:
+    """Wrong codes for one number."""
+    windows = (Window(HOUR, login.failures_per_hour), Window(DAY, login.failures_per_day))
+    return Counter(FAILURES, _whose(number, device), windows)
+
+
+def address_verifications(login: MobileLogin, address: str) -> Counter:
+    """Codes that are entered from one address, right or wrong."""
+    return Counter(ADDRESS_VERIFICATIONS, address, (Window(5 * MINUTE, login.address_verifications),))
+
+
+def passwords(user_id: object) -> Counter:
+    """Passwords with which a logged-in user confirms who it is."""
+    return Counter(PASSWORDS, str(user_id), (Window(HOUR, 10), Window(DAY, 20)))
+
+
+def lift(number: str) -> int:
+    """Forget what strangers have used up of a number's limits; returns how many buckets that were."""
+    return empty([subject_key(kind, number) for kind in (SENDS, FAILURES)])
+
+
+def _send_windows(login: MobileLogin) -> tuple[Window, ...]:
+    return (Window(login.send_pause, 1), Window(HOUR, login.sends_per_hour), Window(DAY, login.sends_per_day))
+
+
+def _whose(number: str, device: Device | None) -> str:
+    return f"{number}/{device.id}" if device else number

@@ -1,0 +1,274 @@
+"""Configurations of the login: through what codes leave, for whom, and within which limits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, router, transaction
+from django.utils.translation import gettext_lazy as _
+from phonenumbers import SUPPORTED_REGIONS
+
+from sms_services.choices import Purpose as TextPurpose
+from sms_services.conf import get_settings as get_sms_settings
+from sms_services.exceptions import UnusableTemplate
+from sms_services.models import SmsService, SmsTemplate
+
+from ..choices import RecycledPolicy
+
+#: What a code's text may hold.
+VARIABLES = frozenset({"code", "minutes"})
+
+
+def default_regions() -> list[str]:
+    """The project's default region."""
+    region = get_sms_settings().DEFAULT_REGION
+    return [region] if region else []
+
+
+def validate_regions(regions: Any) -> None:
+    """Refuse whatever is not a list of ISO 3166 codes, each once."""
+    if not isinstance(regions, list) or not regions:
+        raise ValidationError(_("Choose at least one country."), code="empty")
+    unknown = [str(region) for region in regions if region not in SUPPORTED_REGIONS]
+    if unknown:
+        raise ValidationError(
+            _("No numbers are known for %(regions)s. Use ISO codes of two letters, such as US or CN."),
+            code="unknown",
+            params={"regions": ", ".join(unknown[:5])},
+        )
+    if len(set(regions)) < len(regions):
+        raise ValidationError(_("Each country stands in the list once."), code="twice")
+
+
+def _limit(name: Any, default: int, least: int, most: int, help_text: Any = "") -> Any:
+    """A number with bounds; the form says them, and the database holds any."""
+    return models.PositiveIntegerField(
+        name,
+        default=default,
+        validators=[MinValueValidator(least), MaxValueValidator(most)],
+        help_text=help_text,
+    )
+
+
+class MobileLogin(models.Model):
+    """One configuration of the login by phone number, for a site or a front end; one of them is the default.
+
+    What is counted for a phone or an address is counted over all configurations, lest several of them multiply the
+    limits; each compares the sum with its own. The caps of a day are each configuration's own budget.
+    """
+
+    key = models.SlugField(
+        _("key"), max_length=50, unique=True, help_text=_("The name by which front ends ask for this login.")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text=_("Switched off, it sends nothing and lets nobody in. Nothing is deleted.")
+    )
+    is_default = models.BooleanField(
+        _("default"), default=False, help_text=_("Used where a front end names none. There is one default.")
+    )
+
+    sms_service = models.ForeignKey(
+        SmsService, models.PROTECT, related_name="mobile_logins", verbose_name=_("SMS service")
+    )
+    template = models.ForeignKey(
+        SmsTemplate,
+        models.PROTECT,
+        related_name="mobile_logins",
+        verbose_name=_("template"),
+        help_text=_("A template for one-time codes with ${code}, and if you like ${minutes}."),
+    )
+    notice_template = models.ForeignKey(
+        SmsTemplate,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("template of the notice"),
+        help_text=_(
+            "Tells the old number that it was changed or removed; without variables. Empty: a text of ours, through "
+            "services that send texts; those that send by code send no notice then."
+        ),
+    )
+
+    regions = models.JSONField(
+        _("countries"),
+        default=default_regions,
+        validators=[validate_regions],
+        help_text=_("ISO codes of the countries whose mobile numbers may be used. The first one is chosen beforehand."),
+    )
+    allow_registration = models.BooleanField(
+        _("registration"), default=True, help_text=_("An unknown number makes a new account.")
+    )
+    ask_nickname = models.BooleanField(_("ask for a nickname"), default=False, help_text=_("At registration."))
+    allow_staff = models.BooleanField(
+        _("staff may log in"),
+        default=False,
+        help_text=_("A phone number is a weak proof: texts can be intercepted, and numbers ported."),
+    )
+
+    code_length = _limit(_("digits of a code"), 6, 6, 8, _("Services that send by code take 6 at most."))
+    code_minutes = _limit(_("minutes a code is valid"), 5, 1, 10)
+    attempts_per_code = _limit(_("attempts per code"), 5, 1, 10)
+    failures_per_hour = _limit(
+        _("wrong codes per number and hour"), 10, 1, 100, _("Over all codes; a new one resets nothing.")
+    )
+    failures_per_day = _limit(_("wrong codes per number and day"), 20, 1, 100)
+
+    send_pause = _limit(_("seconds between two codes"), 60, 30, 3600, _("To one number."))
+    sends_per_hour = _limit(_("codes per number and hour"), 5, 1, 60)
+    sends_per_day = _limit(_("codes per number and day"), 10, 1, 200)
+    address_sends_per_hour = _limit(_("codes per address and hour"), 10, 1, 10_000, _("IPv6 by /64."))
+    address_sends_per_day = _limit(_("codes per address and day"), 50, 1, 100_000)
+    address_verifications = _limit(_("entered codes per address in 5 minutes"), 30, 1, 10_000)
+    trusted_proxies = models.PositiveSmallIntegerField(
+        _("trusted proxies"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(10)],
+        help_text=_(
+            "How many proxies of yours stand in front of this login. With 0, X-Forwarded-For is not believed. "
+            "Empty: as the project's settings say."
+        ),
+    )
+
+    cap_per_day = _limit(_("codes per day"), 5_000, 1, 10_000_000, _("Of this login in all."))
+    cap_per_country = _limit(_("codes per day and country"), 2_000, 1, 10_000_000)
+    cap_per_prefix = _limit(
+        _("codes per day and prefix"), 50, 1, 10_000, _("Numbers that differ in their last four digits only.")
+    )
+    pause_below_percent = _limit(
+        _("least share of used codes"),
+        10,
+        0,
+        100,
+        _("In per cent. A country or prefix of whose codes fewer are used pauses itself. 0: never."),
+    )
+    pause_country_after = _limit(_("codes by which a country is judged"), 200, 10, 10_000, _("The newest ones."))
+    pause_prefix_after = _limit(_("codes by which a prefix is judged"), 30, 10, 10_000, _("The newest ones."))
+
+    recycled_after_days = _limit(
+        _("days without a login"), 90, 1, 3650, _("After them a number alone does not open its account: see below.")
+    )
+    recycled_policy = models.CharField(
+        _("a number unused for so long opens"),
+        max_length=20,
+        choices=RecycledPolicy.choices,
+        default=RecycledPolicy.SECOND_PROOF,
+    )
+
+    class Meta:
+        verbose_name = _("mobile login")
+        verbose_name_plural = _("mobile logins")
+        ordering = ("name", "pk")
+        permissions = [
+            ("switch_mobilelogin", _("Can switch mobile logins on and off")),
+            ("send_test_mobilelogin", _("Can send test codes")),
+            ("view_figures_mobilelogin", _("Can view the figures of mobile logins")),
+            ("unblock_mobilelogin", _("Can lift the limits of phone numbers")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(MobileLogin)):
+            if self.is_default:
+                others = MobileLogin.objects.using(kwargs.get("using") or router.db_for_write(MobileLogin))
+                others.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
+            super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        super().clean()
+        errors: dict[str, list[ValidationError]] = {}
+        for field, problem in self._problems():
+            errors.setdefault(field, []).append(ValidationError(problem, code="unusable"))
+        if errors:
+            raise ValidationError(errors)
+
+    def problems(self) -> list[str]:
+        """Why no code can leave now, in words for an admin; empty if nothing is known to be wrong."""
+        found = [str(problem) for _field, problem in self._problems()]
+        templates = [template for template in (self.template, self.notice_template) if template is not None]
+        found += [problem for template in templates if (problem := _unapproved(template, self.sms_service))]
+        if not self.sms_service.is_active:
+            found.append(
+                str(_("The SMS service “%s” is deactivated, so no code leaves. Activate it.") % self.sms_service)
+            )
+        return found
+
+    def _problems(self) -> Iterator[tuple[str, Any]]:
+        """Fields and what cannot work about them."""
+        service = self.sms_service if self.sms_service_id else None
+        template = self.template if self.template_id else None
+        if service and template:
+            yield from self._problems_of_template(service, template)
+        if service and self.notice_template:
+            yield from self._problems_of_notice(service, self.notice_template)
+        if service and service.sends_by_code and self.code_length and self.code_length > 6:
+            yield "code_length", _("“%s” takes codes of 6 digits at most. Enter 6.") % service
+        for longer, shorter in (
+            ("failures_per_day", "failures_per_hour"),
+            ("sends_per_day", "sends_per_hour"),
+            ("address_sends_per_day", "address_sends_per_hour"),
+        ):
+            if (getattr(self, longer) or 0) < (getattr(self, shorter) or 0):
+                yield longer, _("A day's limit cannot be lower than an hour's.")
+
+    def _problems_of_template(self, service: SmsService, template: SmsTemplate) -> Iterator[tuple[str, Any]]:
+        if template.purpose != TextPurpose.OTP:
+            yield (
+                "template",
+                _("The template “%s” is not for one-time codes, whose variables are never stored readably. "
+                  "Change its purpose, or choose another.") % template,
+            )  # fmt: skip
+        if (unusable := _unusable(template, service)) is not None:
+            yield "template", unusable
+        names = set(template.variable_names)
+        if "code" not in names:
+            yield (
+                "template",
+                _("The template “%s” has no place for the code. Write ${code} where it belongs.") % template,
+            )
+        if "minutes" in names and not template.text:
+            yield (
+                "template",
+                _("${minutes} can be filled in where the text has it. Take it out of the variables of “%s”.")
+                % template,
+            )
+        if unknown := sorted(names - VARIABLES):
+            yield (
+                "template",
+                _("Only ${code} and ${minutes} can be filled in, but the template “%(template)s” has %(names)s.")
+                % {"template": template, "names": ", ".join(f"${{{name}}}" for name in unknown)},
+            )
+
+    def _problems_of_notice(self, service: SmsService, template: SmsTemplate) -> Iterator[tuple[str, Any]]:
+        if (unusable := _unusable(template, service)) is not None:
+            yield "notice_template", unusable
+        if template.variable_names:
+            yield "notice_template", _("The notice has no variables. Take them out of “%s”.") % template
+
+    @property
+    def default_region(self) -> str:
+        """The country of numbers that are written without one; empty if there is none."""
+        return self.regions[0] if self.regions else ""
+
+
+def _unusable(template: SmsTemplate, service: SmsService) -> str | None:
+    """What the service lacks of the template: a code, or a text. That a code waits for approval may change any day."""
+    try:
+        template.registration_for(service)
+    except UnusableTemplate as problem:
+        return None if _has_code(template, service) else str(problem)
+    return None
+
+
+def _unapproved(template: SmsTemplate, service: SmsService) -> str | None:
+    """Why the platform would refuse the code that the service has for the template."""
+    return template.problem_with(service) if _has_code(template, service) else None
+
+
+def _has_code(template: SmsTemplate, service: SmsService) -> bool:
+    return service.sends_by_code and template.codes.filter(service_id=service.pk).exists()

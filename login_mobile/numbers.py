@@ -1,0 +1,84 @@
+"""Numbers that may log in: one identity however they are written, mobile, and of an allowed country."""
+
+from dataclasses import dataclass, field
+
+import phonenumbers
+from phonenumbers import PhoneNumberType
+
+from sms_services.exceptions import InvalidPhoneNumber
+from sms_services.phone_numbers import mask, normalize
+
+from .exceptions import ErrorCode, Refusal
+from .models import MobileLogin
+
+#: North American numbers do not tell whether they are mobile.
+_MOBILE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number, and what limits and figures count it under."""
+
+    e164: str = field(repr=False)
+    #: ISO code of the country that its digits say: +1 876 is Jamaica.
+    country: str
+
+    @property
+    def prefix(self) -> str:
+        """Without the last four digits: what is bought and abused together."""
+        return self.e164[:-4]
+
+    def __str__(self) -> str:
+        return mask(self.e164)
+
+
+def parse_number(raw: object, login: MobileLogin, region: object = None) -> Number:
+    """Read what somebody entered.
+
+    Args:
+        raw: any notation; anything but a string is refused.
+        region: ISO code of the country of a number that is written without one; default: the login's first.
+
+    Raises:
+        Refusal: ``invalid_phone``, ``not_mobile`` or ``region_not_allowed``.
+    """
+    if not isinstance(raw, str):
+        raise Refusal(ErrorCode.INVALID_PHONE)
+    if region is None or region == "":
+        region = login.default_region
+    if not isinstance(region, str) or region not in login.regions:
+        raise Refusal(ErrorCode.REGION_NOT_ALLOWED)
+    number = Number(*_read(raw, region))
+    # First the country, which a person may have got wrong; what kind of number it is, nobody needs to know abroad.
+    if number.country not in login.regions:
+        raise Refusal(ErrorCode.REGION_NOT_ALLOWED)
+    if phonenumbers.number_type(phonenumbers.parse(number.e164)) not in _MOBILE:
+        raise Refusal(ErrorCode.NOT_MOBILE)
+    return number
+
+
+def number_of(e164: str) -> Number:
+    """A number that was read before."""
+    return Number(e164, phonenumbers.region_code_for_number(phonenumbers.parse(e164)) or "")
+
+
+def _read(raw: str, region: str) -> tuple[str, str]:
+    try:
+        e164 = normalize(raw, region=region)
+    except InvalidPhoneNumber as error:
+        e164 = _with_international_prefix(raw, region)
+        if not e164:
+            raise Refusal(ErrorCode.INVALID_PHONE, message=str(error)) from None
+    return e164, phonenumbers.region_code_for_number(phonenumbers.parse(e164)) or ""
+
+
+def _with_international_prefix(raw: str, region: str) -> str:
+    """``0086 138 …`` also where not 00 but another prefix is dialled (011 in North America). Empty: it is none."""
+    digits = "".join(str(int(character)) for character in raw if character.isdecimal())
+    if not digits.startswith("00") or raw.strip().startswith(("+", "＋")):
+        return ""
+    try:
+        normalize(raw.replace(" ", ""), region="IT")  # the same signs are refused; Italy keeps zeros and dials 00
+        return normalize(f"+{digits[2:]}", region=region)
+    except InvalidPhoneNumber:
+        return ""

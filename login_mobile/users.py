@@ -1,0 +1,90 @@
+"""Making users at registration. Replace ``create_user`` with the setting ``USER_FACTORY``."""
+
+import secrets
+import unicodedata
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import models
+from django.utils.module_loading import import_string
+
+from .conf import get_settings
+from .exceptions import ErrorCode, Refusal, UnusableFactory
+from .models import MobileLogin
+from .rows import database
+
+NICKNAME_LENGTH = 30
+
+
+def create_user(*, number: str, nickname: str, login: MobileLogin) -> Any:
+    """Make and save the user of a number that has just been proved.
+
+    The name is random: a number in a user name is shown to others sooner or later. There is no usable password; the
+    nickname becomes the first name, where the user model has one.
+
+    Args:
+        number: E.164. The caller stores it; it need not be stored with the user.
+        nickname: checked, may be empty.
+        login: the configuration, for those who make different users for different sites.
+
+    Returns:
+        the saved user. Staff and superusers are refused.
+    """
+    user_model: Any = get_user_model()
+    field = user_model._meta.get_field(user_model.USERNAME_FIELD)
+    if isinstance(field, models.EmailField) or not isinstance(field, models.CharField):
+        raise ImproperlyConfigured(
+            f"Users are named by {field.name} here, which cannot be made up. Set LOGIN_MOBILE['USER_FACTORY']."
+        )
+    user = user_model(**{field.name: f"m{secrets.token_hex(8)}"[: field.max_length]})
+    user.set_unusable_password()
+    if nickname and _has_field(user_model, "first_name"):
+        user.first_name = nickname
+    user.save(using=database())
+    return user
+
+
+def make_user(number: str, nickname: str, login: MobileLogin) -> Any:
+    """Call the factory, and refuse what it must not make.
+
+    Raises:
+        UnusableFactory: it made a member of staff, or nothing that is saved.
+    """
+    user = import_string(get_settings().USER_FACTORY)(number=number, nickname=nickname, login=login)
+    if getattr(user, "pk", None) is None:
+        raise UnusableFactory("The user factory has returned no saved user.")
+    if is_staff(user):
+        raise UnusableFactory("The user factory has made a member of staff: a number alone never makes one.")
+    return user
+
+
+def is_staff(user: Any) -> bool:
+    """Whether a number alone is too little for this user."""
+    return bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
+
+
+def checked_nickname(nickname: object) -> str:
+    """A nickname without space around it.
+
+    Raises:
+        Refusal: ``invalid_nickname``: it is empty or too long, or has characters that nobody sees.
+    """
+    if isinstance(nickname, str) and len(nickname) <= 4 * NICKNAME_LENGTH:
+        nickname = unicodedata.normalize("NFC", nickname).strip()
+        if 1 <= len(nickname) <= NICKNAME_LENGTH and all(map(_is_visible, nickname)):
+            return nickname
+    raise Refusal(ErrorCode.INVALID_NICKNAME)
+
+
+def _is_visible(character: str) -> bool:
+    # The zero-width joiner and the variation selector hold emoji together.
+    return character in " \u200d\ufe0f" or unicodedata.category(character)[0] not in "CZ"
+
+
+def _has_field(model: type[models.Model], name: str) -> bool:
+    try:
+        model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return True

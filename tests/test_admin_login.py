@@ -1,0 +1,448 @@
+"""Mobile login in admin: what cannot work is refused, numbers are masked, and each power has a permission."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
+from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
+from sms_services.choices import Purpose, TemplateStatus
+from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode
+from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
+
+pytest_plugins = ["tests.login_under_test"]
+pytestmark = pytest.mark.django_db
+
+FIGURES = "admin:login_mobile_mobilelogin_figures"
+TEST = "admin:login_mobile_mobilelogin_test"
+SWITCH = "admin:login_mobile_mobilelogin_switch"
+UNBLOCK = "admin:login_mobile_mobilelogin_unblock"
+CHANGE = "admin:login_mobile_mobilelogin_change"
+
+
+@pytest.fixture
+def login(db) -> MobileLogin:
+    return a_login()
+
+
+@pytest.fixture
+def staff_client(client):
+    """`staff_client("view_challenge", …)`: a member of staff with these permissions, and no others."""
+
+    def make(*codenames):
+        user = User.objects.create_user(f"staff{User.objects.count()}", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        assert user.user_permissions.count() == len(codenames)
+        client.force_login(user)
+        return client
+
+    return make
+
+
+def alibaba_cloud() -> AlibabaCloudSms:
+    return AlibabaCloudSms.objects.create(
+        key="ali", name="Ali", access_key="LTAI0123456789", access_secret="secret-0123456789", verify_sign="Sign"
+    )
+
+
+def otp(key: str, text: str = "", variables: str = "") -> SmsTemplate:
+    return SmsTemplate.objects.create(key=key, name=key, text=text, variables=variables, purpose=Purpose.OTP)
+
+
+def form_of(login: MobileLogin | None = None, **changes):
+    """What the browser posts when nothing but `changes` was changed."""
+    login = login or MobileLogin()
+    values = {
+        field.name: getattr(login, field.attname)
+        for field in MobileLogin._meta.fields
+        if field.name not in ("id", "is_active") and getattr(login, field.attname) not in (None, False)
+    }
+    values |= {"first_region": login.regions[0]}
+    return {name: value for name, value in {**values, **changes}.items() if value is not None}
+
+
+def errors_of(client, url, data):
+    response = client.post(url, data)
+    assert response.status_code == 200, "It was saved."
+    return response.context["adminform"].form.errors
+
+
+def challenge(login: MobileLogin, phone: str = NUMBER, **fields) -> Challenge:
+    defaults = {
+        "purpose": "login",
+        "country": "US",
+        "prefix": phone[:-4],
+        "expires_at": timezone.now() + timedelta(minutes=5),
+        "sending": Sending.HANDED_OVER,
+        "token_hash": f"{Challenge.objects.count():064}",
+    }
+    return Challenge.objects.create(login=login, phone_number=phone, **{**defaults, **fields})
+
+
+def test_a_login_is_made_and_the_first_one_is_the_default(admin_client):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    data = form_of(key="shop", name="Shop", sms_service=service.pk, template=otp("code", TEXT).pk)
+    data |= {"regions": ["US", "CN", "DE"], "first_region": "CN"}
+    assert admin_client.post(reverse("admin:login_mobile_mobilelogin_add"), data).status_code == 302
+    login = MobileLogin.objects.get()
+    assert login.regions == ["CN", "DE", "US"] or login.regions == ["CN", "US", "DE"]
+    assert login.is_default
+    assert login.is_active
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "purpose", "words"),
+    [
+        ("", "code", Purpose.OTP, "has no text"),
+        ("Hello", "", Purpose.NOTIFICATION, "is not for one-time codes"),
+        ("Hello", "", Purpose.OTP, "no place for the code"),
+        ("", "code,minutes", Purpose.OTP, "where the text has it"),
+        ("${code} for ${who}", "", Purpose.OTP, "Only ${code} and ${minutes} can be filled in"),
+    ],
+)
+def test_a_template_that_cannot_work_is_refused_with_what_to_do(admin_client, login, text, variables, purpose, words):
+    template = SmsTemplate.objects.create(key="bad", name="Bad", text=text, variables=variables, purpose=purpose)
+    errors = errors_of(admin_client, reverse(CHANGE, args=[login.pk]), form_of(login, template=template.pk))
+    assert words in " ".join(errors["template"])
+
+
+def test_a_service_that_sends_by_code_needs_the_templates_code_for_it(admin_client, login):
+    service, url = alibaba_cloud(), reverse(CHANGE, args=[login.pk])
+    errors = errors_of(admin_client, url, form_of(login, sms_service=service.pk))
+    assert "has no template code for “Ali”" in " ".join(errors["template"])
+    TemplateCode.objects.create(template=login.template, service=service, code="SMS_1")
+    assert admin_client.post(url, form_of(login, sms_service=service.pk)).status_code == 302
+
+
+@pytest.mark.parametrize("status", [TemplateStatus.PENDING, TemplateStatus.REJECTED])
+def test_a_code_that_is_not_approved_yet_is_taken_with_a_warning(admin_client, login, status):
+    service, url = alibaba_cloud(), reverse(CHANGE, args=[login.pk])
+    TemplateCode.objects.create(template=login.template, service=service, code="SMS_1", platform_status=status)
+    response = admin_client.post(url, form_of(login, sms_service=service.pk), follow=True)
+    assert response.redirect_chain
+    levels = {message.level_tag: message.message for message in response.context["messages"]}
+    assert "SMS_1" in levels["warning"]
+    assert b"SMS_1" in admin_client.get(url).content
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("code_length", 5, "6"),
+        ("code_minutes", 11, "10"),
+        ("regions", [], "at least one country"),
+        ("first_region", "FR", "not among those above"),
+        ("sends_per_day", 4, "cannot be lower than an hour"),
+        ("key", "no key", "valid"),
+    ],
+)
+def test_bounds_are_kept(admin_client, login, field, value, words):
+    errors = errors_of(admin_client, reverse(CHANGE, args=[login.pk]), form_of(login, **{field: value}))
+    assert words in " ".join(errors[field])
+
+
+def test_there_is_one_default(admin_client, login):
+    other = a_login(key="other", name="Other", is_default=False)
+    admin_client.post(reverse(CHANGE, args=[other.pk]), form_of(other, is_default="on"))
+    assert MobileLogin.objects.get(is_default=True) == other
+
+
+def test_what_is_wrong_with_a_login_stands_on_its_page(admin_client, login):
+    SandboxSms.objects.update(is_active=False)
+    assert b"is deactivated, so no code leaves" in admin_client.get(reverse(CHANGE, args=[login.pk])).content
+
+
+def test_the_kill_switch_has_its_own_permission(staff_client, login):
+    url = reverse(SWITCH, args=[login.pk])
+    client = staff_client("view_mobilelogin", "change_mobilelogin")
+    assert client.post(url, {"active": "0"}).status_code == 403
+    client.post(reverse(CHANGE, args=[login.pk]), form_of(login, is_active=""))
+    assert MobileLogin.objects.get().is_active
+
+    client = staff_client("view_mobilelogin", "switch_mobilelogin")
+    assert client.get(url).status_code == 405
+    assert client.post(url, {"active": "0"}).status_code == 302
+    assert not MobileLogin.objects.get().is_active
+    assert b"switched off" in client.get(reverse(CHANGE, args=[login.pk])).content
+    assert LogEntry.objects.get(user__username="staff1").object_id == str(login.pk)
+    client.post(url, {"active": "1"})
+    assert MobileLogin.objects.get().is_active
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
+    login = a_login()
+    url = reverse(TEST, args=[login.pk])
+    assert staff_client("view_mobilelogin").get(url).status_code == 403
+    client = staff_client("view_mobilelogin", "send_test_mobilelogin")
+    assert client.get(url).status_code == 200
+    assert not SmsMessage.objects.exists()
+    response = client.post(url, {"phone_number": "(206) 555-0123"})
+    assert response.status_code == 302
+    assert "555" not in response.url
+    broker.work()
+    assert len(codes_sent(NUMBER)) == 1
+    page = client.get(response.url).content.decode()
+    assert "Outcome: Sent" in page
+    assert codes_sent(NUMBER)[0] not in page
+    assert not Challenge.objects.exists()
+    assert "not a valid phone number" in client.post(url, {"phone_number": "12"}).content.decode()
+    assert "Numbers of this country" in client.post(url, {"phone_number": "+447911123456"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "permission"), [(FIGURES, "view_figures_mobilelogin"), (UNBLOCK, "unblock_mobilelogin")]
+)
+def test_pages_of_a_login_have_permissions_of_their_own(staff_client, login, name, permission):
+    url = reverse(name, args=[login.pk])
+    assert staff_client("view_mobilelogin", "change_mobilelogin").get(url).status_code == 403
+    assert staff_client(permission).get(url).status_code == 403
+    assert staff_client("view_mobilelogin", permission).get(url).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_limits_of_a_number_are_lifted(admin_client, front_end):
+    login = a_login()
+    ada = front_end()
+    assert ada.ask().status_code == 202
+    assert ada.ask().status_code == 429
+    response = admin_client.post(reverse(UNBLOCK, args=[login.pk]), {"phone_number": "2065550123"})
+    assert response.status_code == 302
+    assert ada.ask().status_code == 202
+    assert not any(NUMBER in str(vars(entry)) for entry in LogEntry.objects.all())
+
+
+def test_challenges_show_neither_codes_nor_numbers(admin_client, login):
+    one = challenge(login, state=ChallengeState.USED, outcome=Outcome.LOGGED_IN, digest="d" * 64)
+    for url in ("/admin/login_mobile/challenge/", f"/admin/login_mobile/challenge/{one.pk}/change/"):
+        page = admin_client.get(url).content.decode()
+        assert "+1 206****0123" in page
+        assert "2065550123" not in page
+        assert "d" * 64 not in page
+        assert one.token_hash not in page
+    assert admin_client.post(f"/admin/login_mobile/challenge/{one.pk}/change/", {}).status_code == 403
+    assert admin_client.get("/admin/login_mobile/challenge/add/").status_code == 403
+    assert admin_client.get(f"/admin/login_mobile/challenge/{one.pk}/delete/").status_code == 403
+
+
+def shown(response):
+    return [row.phone_number for row in response.context["cl"].result_list]
+
+
+def test_challenges_are_filtered(admin_client, login):
+    other = a_login(key="other", is_default=False)
+    challenge(login)
+    challenge(other, OTHER, country="CN", sending=Sending.FAILED, outcome=Outcome.REFUSED)
+    url = "/admin/login_mobile/challenge/"
+    assert shown(admin_client.get(url)) == [OTHER, NUMBER]
+    for query in (
+        f"login={other.pk}",
+        "country=CN",
+        "sending__exact=failed",
+        "outcome__exact=refused",
+    ):
+        assert shown(admin_client.get(f"{url}?{query}")) == [OTHER], query
+    for query in ("country=XX", "login=x", "login=99999999999999999999"):
+        assert shown(admin_client.get(f"{url}?{query}")) == [], query
+
+
+@pytest.mark.parametrize(
+    "lookup", ["phone_number__startswith=%2B1", "digest__startswith=a", "token_hash=0", "user__password__startswith=p"]
+)
+def test_nothing_hidden_can_be_guessed_by_filtering(admin_client, login, lookup):
+    challenge(login)
+    assert admin_client.get(f"/admin/login_mobile/challenge/?{lookup}").status_code == 400
+
+
+def test_a_number_is_searched_without_standing_in_an_address(admin_client, login):
+    challenge(login)
+    challenge(login, OTHER)
+    response = admin_client.post("/admin/login_mobile/challenge/find/", {"number": "(206) 555-0123"})
+    assert "555" not in response.url
+    found = admin_client.get(response.url)
+    assert shown(found) == [NUMBER]
+    assert "Found for +1 206****0123" in found.content.decode()
+    assert "2065550123" not in found.content.decode()
+    assert shown(admin_client.get("/admin/login_mobile/challenge/?found=nonsense")) == []
+    refused = admin_client.post("/admin/login_mobile/challenge/find/", {"number": "12"}, follow=True)
+    assert "not a valid phone number" in refused.content.decode()
+
+
+def test_only_those_who_may_reveal_numbers_search_for_them(staff_client, admin_client, login):
+    challenge(login)
+    url = admin_client.post("/admin/login_mobile/challenge/find/", {"number": NUMBER}).url
+    client = staff_client("view_challenge")
+    assert client.post("/admin/login_mobile/challenge/find/", {"number": NUMBER}).status_code == 403
+    assert "login-find" not in client.get("/admin/login_mobile/challenge/").content.decode()
+    assert shown(client.get(url)) == []
+
+
+def test_pages_of_challenges_follow_each_other(admin_client, login, monkeypatch):
+    from login_mobile.admin.challenges import ChallengeAdmin
+
+    monkeypatch.setattr(ChallengeAdmin, "list_per_page", 2)
+    for n in range(5):
+        challenge(login, number(n), created_at=timezone.now() - timedelta(minutes=n))
+    url, pages = "/admin/login_mobile/challenge/", []
+    response = admin_client.get(url)
+    while True:
+        pages.append(shown(response))
+        if not response.context["cl"].older:
+            break
+        response = admin_client.get(url + response.context["cl"].older)
+    assert pages == [[number(0), number(1)], [number(2), number(3)], [number(4)]]
+    newer = admin_client.get(url + response.context["cl"].newer)
+    assert shown(newer) == pages[1]
+    assert shown(admin_client.get(url + newer.context["cl"].newest)) == pages[0]
+    assert admin_client.get(f"{url}?before=nonsense").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "path", ["mobilelogin/", "challenge/", "mobilenumber/", "pause/", "reviewnumber/", "mobilelogin/{login}/figures/"]
+)
+def test_lists_take_as_many_queries_for_many_rows_as_for_few(admin_client, path):
+    def rows(start, end):
+        for n in range(start, end):
+            login = a_login(key=f"login-{n}", is_default=False) if n else a_login()
+            user = a_user(number(n))
+            challenge(login, number(n), user=user)
+            Pause.objects.create(login=login, scope=PauseScope.COUNTRY, value="US", reason=PauseReason.UNUSED)
+            review = ReviewNumber(login=login, number=number(n), valid_until=timezone.now())
+            review.set_code("123456")
+            review.save()
+        return MobileLogin.objects.order_by("pk")[0]
+
+    counts = []
+    for start, end in ((0, 2), (2, 12)):
+        url = "/admin/login_mobile/" + path.format(login=rows(start, end).pk)
+        admin_client.get(url)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert admin_client.get(url).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1] < 15, counts
+
+
+def test_figures_say_what_became_of_codes_by_time_country_and_prefix(admin_client, login):
+    now = timezone.now()
+    for _ in range(3):
+        challenge(login, state=ChallengeState.USED, outcome=Outcome.LOGGED_IN)
+    challenge(login)
+    challenge(login, sending=Sending.SUPPRESSED)
+    challenge(login, "+8613800000001", country="CN", prefix="+861380000", sending=Sending.FAILED)
+    challenge(login, created_at=now - timedelta(days=3), state=ChallengeState.USED, outcome=Outcome.REFUSED)
+    challenge(login, created_at=now - timedelta(days=40))
+    challenge(a_login(key="other", is_default=False))
+    url = reverse(FIGURES, args=[login.pk])
+
+    figures = admin_client.get(url).context["figures"]
+    totals = {series.key: series.total for series in figures.chart.series}
+    assert totals == {"verified": 3, "refused": 1, "unused": 1, "failed": 1, "suppressed": 1, "waiting": 0}
+    assert len(figures.chart.labels) == 7
+    assert [series.values[-1] for series in figures.chart.series] == [3, 0, 1, 1, 1, 0]
+    assert [(share.name, share.sent, share.verified) for share in figures.countries] == [
+        ("United States", 5, 3),
+        ("China", 0, 0),
+    ]
+    assert figures.prefixes[0].name == "+1206555****"
+    assert figures.prefixes[0].percent == 60
+
+    day = admin_client.get(f"{url}?span=day").context["figures"]
+    assert sum(series.total for series in day.chart.series) == 6
+    page = admin_client.get(f"{url}?span=month").content.decode()
+    assert "<svg" in page
+    assert "style=" not in page.split("login-figures")[1]
+
+
+def test_pauses_are_seen_and_resumed_with_permission(staff_client, login):
+    pause = Pause.objects.create(
+        login=login, scope=PauseScope.PREFIX, value="+1206555", active_key="1", reason=PauseReason.CAP, sent=50, used=1
+    )
+    url = reverse("admin:login_mobile_pause_resume", args=[pause.pk])
+    client = staff_client("view_mobilelogin", "view_figures_mobilelogin", "view_pause")
+    page = client.get(reverse(FIGURES, args=[login.pk])).content.decode()
+    assert "+1206555****" in page
+    assert "1 of 50 codes were used" in page
+    assert url not in page
+    assert client.post(url).status_code == 403
+
+    client = staff_client("view_pause", "resume_pause")
+    assert client.get(url).status_code == 405
+    client.post(url)
+    pause.refresh_from_db()
+    assert pause.resumed_at
+    assert pause.resumed_by.username == "staff1"
+    assert "already" in client.post(url, follow=True).content.decode()
+
+
+def test_pauses_are_resumed_from_the_list(admin_client, login):
+    pauses = [
+        Pause.objects.create(login=login, scope=PauseScope.COUNTRY, value=value, active_key=value, reason="unused")
+        for value in ("JM", "CU")
+    ]
+    data = {"action": "resume_selected", "_selected_action": [pause.pk for pause in pauses]}
+    assert (
+        "2 pauses were resumed" in admin_client.post("/admin/login_mobile/pause/", data, follow=True).content.decode()
+    )
+    assert not Pause.objects.active().exists()
+    assert shown_pauses(admin_client, "holding=1") == 0
+    assert shown_pauses(admin_client, "holding=0") == 2
+
+
+def shown_pauses(client, query):
+    return len(client.get(f"/admin/login_mobile/pause/?{query}").context["cl"].result_list)
+
+
+def test_numbers_are_masked_found_and_taken_away(admin_client):
+    ada, bob = a_user(NUMBER, username="ada"), a_user(OTHER, username="bob")
+    url = "/admin/login_mobile/mobilenumber/"
+    page = admin_client.get(url).content.decode()
+    assert "+1 206****0123" in page
+    assert "2065550123" not in page
+    assert [row.user for row in admin_client.get(f"{url}?q=bo").context["cl"].result_list] == [bob]
+    found = admin_client.post(f"{url}find/", {"number": NUMBER})
+    assert [row.user for row in admin_client.get(found.url).context["cl"].result_list] == [ada]
+    assert admin_client.get(f"{url}?number__startswith=%2B1").status_code == 400
+
+    row = ada.mobile_number
+    assert admin_client.get(f"{url}add/").status_code == 403
+    assert "2065550123" not in admin_client.get(f"{url}{row.pk}/change/").content.decode()
+    admin_client.post(f"{url}{row.pk}/delete/", {"post": "yes"})
+    assert MobileNumber.objects.get().user == bob
+    assert NUMBER not in LogEntry.objects.get().object_repr
+
+
+def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login):
+    url = "/admin/login_mobile/reviewnumber/"
+    data = {
+        "login": login.pk,
+        "number": "(206) 555-0123",
+        "code": "424242",
+        "valid_until_0": "2030-01-01",
+        "valid_until_1": "12:00",
+        "note": "Store",
+    }
+    assert "6 digits" in admin_client.post(f"{url}add/", {**data, "code": "4242424"}).content.decode()
+    assert "Enter a code" in admin_client.post(f"{url}add/", {**data, "code": ""}).content.decode()
+    assert admin_client.post(f"{url}add/", data).status_code == 302
+    review = ReviewNumber.objects.get()
+    assert review.number == NUMBER
+    assert review.has_code("424242")
+    page = admin_client.get(f"{url}{review.pk}/change/").content.decode()
+    assert "424242" not in page
+    assert "2065550123" not in page
+    admin_client.post(f"{url}{review.pk}/change/", {**data, "code": "", "note": "Other store"})
+    review.refresh_from_db()
+    assert review.note == "Other store"
+    assert review.has_code("424242")
+    entries = [str(vars(entry)) for entry in LogEntry.objects.all()]
+    assert not any("2065550123" in entry or "424242" in entry for entry in entries)

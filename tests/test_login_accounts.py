@@ -1,0 +1,652 @@
+"""Whose account it is: registering, logging in, adding, changing and removing a number, numbers that changed hands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import SESSION_KEY, authenticate, get_user_model
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.utils import timezone
+
+from login_mobile import signals
+from login_mobile.api import finish_registration, lift_limits, log_in, verify_code
+from login_mobile.backends import MobileBackend
+from login_mobile.choices import Outcome, RecycledPolicy
+from login_mobile.exceptions import Refusal
+from login_mobile.flows.entering import Verified
+from login_mobile.models import Challenge, MobileNumber, ReviewNumber
+from sms_services.models import SandboxMessage, SmsTemplate
+from tests.login_under_test import (
+    GENEROUS,
+    NUMBER,
+    OTHER,
+    FrontEnd,
+    a_login,
+    a_user,
+    codes_sent,
+    error,
+    newest,
+    wrong,
+)
+from tests.services_under_test import all_rows
+
+pytest_plugins = ["tests.login_under_test"]
+
+THIRD = "+12065550125"
+
+
+@pytest.fixture
+def clock() -> Any:
+    with time_machine.travel(timezone.now(), tick=True) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def heard() -> Any:
+    """What our signals said: ``(name, values)``."""
+    said: list[tuple[str, dict[str, Any]]] = []
+    names = [name for name, value in vars(signals).items() if isinstance(value, signals.Signal)]
+    receivers = []
+    for name in names:
+
+        def receive(name: str = name, **values: Any) -> None:
+            said.append((name, values))
+
+        getattr(signals, name).connect(receive, weak=False)
+        receivers.append((name, receive))
+    yield said
+    for name, receive in receivers:
+        getattr(signals, name).disconnect(receive)
+
+
+def proved(client: FrontEnd, phone: str, path: str = "number") -> Any:
+    """Ask for a code for a number of one's own, and enter it."""
+    challenge = client.post(f"{path}/request", {"phone": phone} if path == "number" else {}).json()["challenge"]
+    client.work()
+    return client.post(f"{path}/verify", {"challenge": challenge, "code": codes_sent(phone)[-1]})
+
+
+class TestRegistering:
+    def test_an_unknown_number_makes_a_user_with_nothing_but_a_number(self, front_end, login, heard):
+        client = front_end()
+        answer = client.log_in()
+        user = User.objects.get()
+        assert answer.json() == {"user_id": user.pk, "created": True}
+        assert client.user_id == user.pk
+        assert (user.is_staff, user.is_superuser, user.is_active) == (False, False, True)
+        assert not user.has_usable_password()
+        assert "5550123" not in user.username  # others see it sooner or later
+        assert user.mobile_number.number == NUMBER
+        assert newest().outcome == Outcome.REGISTERED
+        assert [name for name, _values in heard] == ["code_requested", "number_bound", "mobile_login_succeeded"]
+        assert heard[-1][1]["created"] is True
+        assert heard[-1][1]["user"] == user
+
+    def test_and_logs_the_same_user_in_the_next_time(self, front_end, login, clock):
+        first = front_end().log_in().json()
+        clock.shift(61)
+        assert front_end().log_in().json() == {"user_id": first["user_id"], "created": False}
+        assert newest().outcome == Outcome.LOGGED_IN
+
+    def test_switched_off_it_lets_in_whoever_is_known(self, front_end):
+        a_login(allow_registration=False)
+        user = a_user(NUMBER)
+        assert front_end().log_in().json() == {"user_id": user.pk, "created": False}
+        front_end().ask(OTHER)
+        assert codes_sent(OTHER) == []
+
+    def test_switched_off_between_request_and_code_it_makes_nobody(self, front_end, login):
+        client = front_end()
+        challenge = client.challenge()
+        login.allow_registration = False
+        login.save()
+        assert error(client.verify(challenge, codes_sent(NUMBER)[0])) == (403, "not_allowed")
+        assert not User.objects.exists()
+
+    def test_the_user_is_made_by_a_replaceable_factory(self, front_end, login, settings):
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.our_factory"}
+        front_end().log_in()
+        assert User.objects.get().email == f"{NUMBER}@example.com"
+
+    @pytest.mark.parametrize("factory", ["staff_factory", "superuser_factory", "unsaved_factory"])
+    def test_a_factory_that_makes_staff_or_nobody_is_refused(self, front_end, login, settings, factory):
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.{factory}"}
+        client = front_end(raise_request_exception=False)
+        assert client.log_in().status_code == 500
+        assert not User.objects.exists()
+        assert client.user_id is None
+
+
+def our_factory(*, number: str, nickname: str, login: Any) -> User:
+    return User.objects.create_user("ada", email=f"{number}@example.com")
+
+
+def staff_factory(**kwargs: Any) -> User:
+    return User.objects.create_user("ada", is_staff=True)
+
+
+def superuser_factory(**kwargs: Any) -> User:
+    return User.objects.create_user("ada", is_superuser=True)
+
+
+def unsaved_factory(**kwargs: Any) -> User:
+    return User(username="ada")
+
+
+class TestNicknames:
+    @pytest.fixture(autouse=True)
+    def _asks(self, transactional_db) -> None:
+        a_login(ask_nickname=True)
+
+    def test_it_is_asked_for_after_the_right_code_and_the_code_works_until_there_is_one(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        assert not User.objects.exists()
+        assert client.verify(challenge, code, nickname=" Ada ").json()["created"] is True
+        assert User.objects.get().first_name == "Ada"
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "used")
+
+    def test_given_with_the_code_it_takes_one_request(self, front_end):
+        client = front_end()
+        answer = client.verify(client.challenge(), codes_sent(NUMBER)[0], nickname="Ada")
+        assert answer.json()["created"] is True
+        assert User.objects.get().first_name == "Ada"
+
+    @pytest.mark.parametrize(
+        "nickname", [" ", 5, [], {}, "a" * 31, "a\x00b", "a\nb", "\u200b", "\u202eevil", "\ud800", "a" * 100_00]
+    )
+    def test_one_that_is_none_is_refused(self, front_end, nickname):
+        client = front_end()
+        challenge = client.challenge()
+        assert error(client.verify(challenge, codes_sent(NUMBER)[0], nickname=nickname)) == (422, "invalid_nickname")
+        assert client.verify(challenge, codes_sent(NUMBER)[0], nickname="小明 👩‍💻").status_code == 200
+
+    def test_who_is_known_is_not_asked(self, front_end):
+        a_user(NUMBER)
+        assert front_end().log_in().status_code == 200
+
+    def test_a_challenge_whose_code_was_never_right_cannot_be_finished(self, front_end, rf):
+        client = front_end()
+        challenge = client.challenge()
+        with pytest.raises(Refusal, match="unknown_challenge"):
+            finish_registration(rf.post("/"), challenge, "Ada")
+        client.verify(challenge, codes_sent(NUMBER)[0])
+        assert finish_registration(rf.post("/"), challenge, "Ada").created
+        with pytest.raises(Refusal, match="used"):
+            finish_registration(rf.post("/"), challenge, "Ada")
+
+    def test_there_are_minutes_to_choose_one_but_not_for_ever(self, front_end, clock):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        clock.shift(290)
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(200)
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(101)
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "expired")
+
+
+class TestWhoIsNotLetIn:
+    @pytest.mark.parametrize("fields", [{"is_active": False}, {"is_staff": True}, {"is_superuser": True}], ids=repr)
+    def test_a_generic_refusal_after_a_right_code_only(self, front_end, login, heard, fields):
+        user = a_user(NUMBER, **fields)
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        answer = client.verify(challenge, code)
+        assert error(answer) == (403, "not_allowed")
+        assert "staff" not in answer.content.decode()
+        assert "active" not in answer.content.decode()
+        assert client.user_id is None
+        assert error(client.verify(challenge, code)) == (410, "used")
+        assert "login_mobile_device" not in client.client.cookies
+        name, values = heard[-1]
+        assert (name, values["user"], values["code"]) == ("mobile_login_refused", user, "not_allowed")
+
+    def test_staff_get_in_where_an_admin_allows_it(self, front_end):
+        a_login(allow_staff=True)
+        user = a_user(NUMBER, is_staff=True)
+        client = front_end()
+        assert client.log_in().status_code == 200
+        assert client.user_id == user.pk
+
+    def test_inactive_staff_do_not(self, front_end):
+        a_login(allow_staff=True)
+        a_user(NUMBER, is_staff=True, is_active=False)
+        assert error(front_end().log_in()) == (403, "not_allowed")
+
+
+class TestBackend:
+    def test_it_takes_a_proof_and_nothing_that_a_form_could_hold(self, front_end, login, rf):
+        user = a_user(NUMBER)
+        proof = Verified(user, created=False, number=user.mobile_number, login=login)
+        assert authenticate(rf.post("/"), mobile_proof=proof) == user
+        for forged in (NUMBER, user.pk, {"user": user}, True, None, user):
+            assert authenticate(rf.post("/"), mobile_proof=forged) is None
+        assert authenticate(rf.post("/"), username=user.username, password="") is None
+
+    def test_user_can_authenticate_of_a_subclass_is_honoured(self, front_end, login, settings):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OnlyAda", "django.contrib.auth.backends.ModelBackend"]
+        a_user(NUMBER, username="mallory")
+        a_user(OTHER, username="ada")
+        assert error(front_end().log_in(NUMBER)) == (403, "not_allowed")
+        assert front_end().log_in(OTHER).status_code == 200
+
+    def test_passwords_go_on_working_beside_it(self, login, client):
+        a_user(NUMBER, username="ada", password="secret")
+        assert client.login(username="ada", password="secret")
+
+    def test_it_grants_no_permissions(self):
+        superuser = User(is_superuser=True)
+        assert not MobileBackend().has_perm(superuser, "auth.add_user")
+        assert MobileBackend().get_all_permissions(superuser) == set()
+
+    def test_the_proof_does_not_show_the_number(self, login):
+        user = a_user(NUMBER)
+        assert "5550123" not in repr(Verified(user, created=False, number=user.mobile_number, login=login))
+
+
+class OnlyAda(MobileBackend):
+    def user_can_authenticate(self, user: Any) -> bool:
+        return user.username == "ada"
+
+
+class TestSessions:
+    def test_the_key_is_rotated(self, front_end, login):
+        client = front_end()
+        session = client.client.session
+        session["basket"] = "A-17"
+        session.save()
+        client.client.cookies["sessionid"] = session.session_key
+        before = session.session_key
+        client.log_in()
+        assert client.client.session.session_key != before
+        assert client.client.session["basket"] == "A-17"  # an anonymous session goes on
+
+    def test_another_users_session_is_flushed_first(self, front_end, login):
+        client = front_end()
+        client.client.force_login(a_user())
+        session = client.client.session
+        session["secret"] = "of the other user"
+        session.save()
+        client.log_in()
+        assert "secret" not in client.client.session
+        assert client.user_id == MobileNumber.objects.get().user_id
+
+    def test_a_receiver_of_djangos_that_fails_leaves_the_code_used(self, front_end, login):
+        def fail(**kwargs: Any) -> None:
+            raise RuntimeError
+
+        client = front_end(raise_request_exception=False)
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        user_logged_in.connect(fail)
+        assert client.verify(challenge, code).status_code == 500
+        user_logged_in.disconnect(fail)
+        assert client.user_id is None
+        assert error(client.verify(challenge, code)) == (410, "used")
+
+    def test_a_token_issuer_takes_the_place_of_the_session(self, front_end, login, settings):
+        settings.LOGIN_MOBILE = {"TOKEN_ISSUER": f"{__name__}.issue"}
+        client = front_end(enforce_csrf_checks=True)  # no cookie authenticates, so none is forged
+        answer = client.log_in()
+        assert answer.json() == {"token": f"token of {User.objects.get().pk}", "new": True}
+        assert SESSION_KEY not in client.client.session
+        assert "sessionid" not in answer.cookies
+        client.client.cookies["sessionid"] = "something"
+        assert error(client.ask(OTHER)) == (403, "csrf")
+
+    def test_a_token_is_not_issued_to_whom_a_backend_refuses(self, front_end, login, settings):
+        settings.LOGIN_MOBILE = {"TOKEN_ISSUER": f"{__name__}.issue"}
+        a_user(NUMBER, is_active=False)
+        assert error(front_end().log_in()) == (403, "not_allowed")
+
+    def test_the_device_is_remembered_for_the_browser_only(self, front_end, login, settings):
+        settings.SESSION_COOKIE_SECURE = True
+        morsel = front_end().log_in().cookies["login_mobile_device"]
+        assert (morsel["httponly"], morsel["secure"], morsel["samesite"]) == (True, True, "Lax")
+        assert "5550123" not in morsel.value
+
+
+def issue(request: Any, verified: Verified) -> dict[str, Any]:
+    return {"token": f"token of {verified.user.pk}", "new": verified.created}
+
+
+class TestBinding:
+    @pytest.fixture
+    def ada(self, front_end, login) -> FrontEnd:
+        client = front_end()
+        client.client.force_login(a_user(username="ada"))
+        return client
+
+    def test_a_number_is_added_to_the_account(self, ada, heard):
+        assert proved(ada, NUMBER).json() == {"phone": NUMBER}
+        assert User.objects.get().mobile_number.number == NUMBER
+        assert [name for name, _values in heard][-1] == "number_bound"
+        assert newest().outcome == Outcome.BOUND
+
+    def test_and_opens_it_from_then_on(self, ada, front_end, clock):
+        proved(ada, NUMBER)
+        clock.shift(61)
+        assert front_end().log_in().json() == {"user_id": User.objects.get().pk, "created": False}
+
+    def test_that_somebody_else_has_it_is_told_after_the_right_code_only(self, ada, heard):
+        a_user(NUMBER, username="owner")
+        challenge = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        ada.work()
+        (code,) = codes_sent(NUMBER)
+        assert error(ada.post("number/verify", {"challenge": challenge, "code": wrong(code)})) == (400, "wrong_code")
+        taken = ada.post("number/verify", {"challenge": challenge, "code": code})
+        assert error(taken) == (409, "number_taken")
+        assert MobileNumber.objects.get().user.username == "owner"
+        assert error(ada.post("number/verify", {"challenge": challenge, "code": code})) == (410, "used")
+
+    def test_claims_that_are_not_verified_reserve_nothing(self, ada, front_end):
+        """Mallory has asked for a code to Ada's number. It keeps Ada from nothing, and is over once she has it."""
+        mallory = front_end()
+        mallory.client.force_login(a_user(username="mallory"))
+        claim = mallory.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        mallory.work()
+        lift_limits(NUMBER)
+        assert proved(ada, NUMBER).status_code == 200
+        late = mallory.post("number/verify", {"challenge": claim, "code": codes_sent(NUMBER)[0]})
+        assert error(late) == (410, "replaced")
+        assert MobileNumber.objects.get().user.username == "ada"
+
+    def test_a_first_verification_ends_what_others_had_begun(self, ada, front_end):
+        claim = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        ada.work()
+        lift_limits(NUMBER)
+        owner = front_end()
+        assert owner.log_in().json()["created"] is True
+        late = ada.post("number/verify", {"challenge": claim, "code": codes_sent(NUMBER)[0]})
+        assert error(late) == (410, "replaced")
+
+    @pytest.mark.parametrize("path", ["number/request", "number/remove"])
+    def test_nobody_who_is_not_logged_in(self, front_end, login, path):
+        assert error(front_end().post(path, {"phone": NUMBER})) == (401, "not_authenticated")
+
+
+class TestChanging:
+    @pytest.fixture
+    def ada(self, front_end, login) -> FrontEnd:
+        a_user(NUMBER, username="ada", password="secret")
+        client = front_end()
+        assert client.log_in().status_code == 200
+        return client
+
+    def test_the_code_goes_to_the_new_number_and_a_notice_to_the_old_one(self, ada, heard):
+        assert proved(ada, OTHER).json() == {"phone": OTHER}
+        ada.work()
+        assert User.objects.get().mobile_number.number == OTHER
+        notice = SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
+        assert "no longer" in notice
+        name, values = heard[-1]
+        assert (name, values["old_number"], values["new_number"]) == ("number_changed", NUMBER, OTHER)
+        assert newest().outcome == Outcome.CHANGED
+
+    def test_the_notice_may_have_a_template_of_its_own(self, ada, login):
+        login.notice_template = SmsTemplate.objects.create(key="notice", name="Notice", text="Somebody changed it.")
+        login.save()
+        proved(ada, OTHER)
+        ada.work()
+        assert SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal() == "Somebody changed it."
+
+    def test_a_notice_that_cannot_be_sent_undoes_nothing(self, ada, login):
+        challenge = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
+        ada.work()
+        login.sms_service.is_active = False
+        login.sms_service.save()
+        answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(OTHER)[-1]})
+        assert answer.json() == {"phone": OTHER}
+
+    def test_the_old_number_opens_nothing_any_more(self, ada, front_end, clock):
+        proved(ada, OTHER)
+        clock.shift(61)
+        assert front_end().log_in(NUMBER).json()["created"] is True
+        assert front_end().log_in(OTHER, region="US").status_code in (200, 429)
+
+    def test_a_session_that_was_left_open_is_not_enough(self, ada, clock):
+        challenge = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
+        ada.work()
+        (code,) = codes_sent(OTHER)
+        clock.shift(601)
+        wanted = (403, "reauthentication_required")
+        assert error(ada.post("number/request", {"phone": THIRD})) == wanted
+        assert error(ada.post("number/verify", {"challenge": challenge, "code": code})) == wanted
+        assert error(ada.post("number/remove")) == wanted
+        assert MobileNumber.objects.get().number == NUMBER
+
+    @pytest.mark.parametrize("by", ["password", "code"])
+    def test_whoever_confirms_who_it_is_may(self, ada, clock, by):
+        clock.shift(601)
+        if by == "password":
+            assert ada.post("reauthenticate/verify", {"password": "secret"}).status_code == 204
+        else:
+            challenge = ada.post("reauthenticate/request").json()["challenge"]
+            ada.work()
+            body = {"challenge": challenge, "code": codes_sent(NUMBER)[-1]}
+            assert ada.post("reauthenticate/verify", body).status_code == 204
+        assert proved(ada, OTHER).status_code == 200
+
+    def test_wrong_passwords_confirm_nothing_and_are_limited(self, ada, clock):
+        clock.shift(601)
+        for _ in range(10):
+            assert error(ada.post("reauthenticate/verify", {"password": "guess"})) == (400, "wrong_password")
+        assert error(ada.post("reauthenticate/verify", {"password": "secret"})) == (429, "throttled")
+        assert error(ada.post("number/request", {"phone": OTHER})) == (403, "reauthentication_required")
+
+    @pytest.mark.parametrize("password", [None, 5, [], "", "a" * 10_000])
+    def test_a_password_that_is_none_is_wrong(self, ada, password):
+        assert error(ada.post("reauthenticate/verify", {"password": password})) == (400, "wrong_password")
+
+    def test_the_confirmation_is_of_one_user(self, ada, clock):
+        """It does not stay in the session for whoever logs in next; and only a login stamps it."""
+        session = ada.client.session
+        session["login_mobile_confirmed"] = [session["login_mobile_confirmed"][0], "999"]
+        session.save()
+        assert error(ada.post("number/request", {"phone": OTHER})) == (403, "reauthentication_required")
+
+    def test_without_a_number_there_is_no_code_to_confirm_by(self, front_end, login):
+        client = front_end()
+        client.client.force_login(a_user())
+        assert error(client.post("reauthenticate/request")) == (409, "no_number")
+
+    def test_the_same_number_again_confirms_it(self, ada, clock):
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=80))
+        clock.shift(61)
+        assert proved(ada, NUMBER).json() == {"phone": NUMBER}
+        assert not MobileNumber.objects.get().is_stale(1, timezone.now())
+
+    def test_removing_it(self, ada, front_end, heard, clock):
+        user = User.objects.get()
+        assert ada.post("number/remove").status_code == 204
+        ada.work()
+        assert not MobileNumber.objects.exists()
+        assert "no longer" in SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
+        assert (heard[-1][0], heard[-1][1]["reason"]) == ("number_removed", "removed")
+        assert error(ada.post("number/remove")) == (409, "no_number")
+        clock.shift(61)
+        assert front_end().log_in().json()["user_id"] != user.pk
+
+    def test_users_have_limits_of_their_own(self, front_end):
+        """Somebody logged in cannot send texts to number after number, from address after address."""
+        a_login(key="tight", name="Tight", is_default=False, **{**GENEROUS, "sends_per_hour": 1, "sends_per_day": 1})
+        user = a_user()
+        answers = []
+        for n in range(3):
+            client = front_end(address=f"203.0.113.{n}")
+            client.client.force_login(user)
+            answers.append(client.post("number/request", {"phone": f"+1206555013{n}", "config": "tight"}).status_code)
+        assert answers == [202, 429, 429]
+
+
+class TestRecycledNumbers:
+    """Carriers hand numbers on. After months, a number alone does not open the old account."""
+
+    def stale_user(self, days: int = 91) -> User:
+        user = a_user(NUMBER, username="former")
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=days))
+        return user
+
+    def test_up_to_the_days_it_opens_its_account(self, front_end, login):
+        user = self.stale_user(days=89)
+        assert front_end().log_in().json()["user_id"] == user.pk
+        assert MobileNumber.objects.get().last_used_at > timezone.now() - timedelta(minutes=1)
+
+    def test_then_it_takes_a_second_proof(self, front_end, login, heard):
+        self.stale_user()
+        client = front_end()
+        assert error(client.log_in()) == (403, "second_proof_required")
+        assert client.user_id is None
+        assert heard[-1][1]["code"] == "second_proof_required"
+        assert MobileNumber.objects.get().user.username == "former"
+
+    def test_whoever_logs_in_otherwise_has_one(self, front_end, login):
+        user = self.stale_user()
+        client = front_end()
+        client.client.force_login(user)
+        assert client.log_in().json() == {"user_id": user.pk, "created": False}
+
+    def test_somebody_elses_session_is_none(self, front_end, login):
+        self.stale_user()
+        client = front_end()
+        client.client.force_login(a_user(username="other"))
+        assert error(client.log_in()) == (403, "second_proof_required")
+
+    def test_the_browser_that_logged_in_before_has_one(self, front_end, login, clock):
+        client = front_end()
+        first = client.log_in().json()["user_id"]
+        client.client.cookies.pop("sessionid")
+        clock.shift(timedelta(days=100))
+        assert client.log_in().json()["user_id"] == first
+
+    def test_what_counts_is_replaceable(self, front_end, login, settings):
+        settings.LOGIN_MOBILE = {"SECOND_PROOF": f"{__name__}.anything_goes"}
+        user = self.stale_user()
+        assert front_end().log_in().json()["user_id"] == user.pk
+
+    def test_or_it_opens_a_new_account_and_leaves_the_old_one(self, front_end, heard):
+        a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT)
+        former = self.stale_user()
+        answer = front_end().log_in().json()
+        assert answer["created"] is True
+        assert answer["user_id"] != former.pk
+        former = User.objects.get(pk=former.pk)  # still there, and nothing of it was merged
+        assert not hasattr(former, "mobile_number")
+        assert MobileNumber.objects.get().user_id == answer["user_id"]
+        assert ("number_removed", "recycled") in [(name, values.get("reason")) for name, values in heard]
+
+    def test_without_registration_it_opens_nothing(self, front_end):
+        a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT, allow_registration=False)
+        self.stale_user()
+        assert error(front_end().log_in()) == (403, "not_allowed")
+        assert MobileNumber.objects.get().user.username == "former"
+
+    @pytest.mark.parametrize(("policy", "status"), [("new_account", 200), ("second_proof", 409)])
+    def test_a_logged_in_user_may_take_it_over_by_the_same_policy(self, front_end, policy, status):
+        a_login(recycled_policy=policy)
+        self.stale_user()
+        client = front_end()
+        client.client.force_login(a_user(username="new owner"))
+        assert proved(client, NUMBER).status_code == status
+        owner = MobileNumber.objects.get().user.username
+        assert owner == ("new owner" if status == 200 else "former")
+
+    def test_one_in_use_is_never_taken_over(self, front_end):
+        a_login(recycled_policy="new_account")
+        a_user(NUMBER, username="owner")
+        client = front_end()
+        client.client.force_login(a_user())
+        assert error(proved(client, NUMBER)) == (409, "number_taken")
+
+
+def anything_goes(request: Any, user: Any, number: Any) -> bool:
+    return True
+
+
+class TestReviewNumbers:
+    """For those who review an app for a store, and cannot receive a text."""
+
+    CODE = "428571"
+
+    @pytest.fixture(autouse=True)
+    def _review_number(self, login) -> None:
+        review = ReviewNumber(login=login, number=NUMBER, valid_until=timezone.now() + timedelta(days=30))
+        review.set_code(self.CODE)
+        review.save()
+
+    def test_the_fixed_code_logs_in_and_no_text_goes_out(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        assert not SandboxMessage.objects.exists()
+        assert error(client.verify(challenge, wrong(self.CODE))) == (400, "wrong_code")
+        assert client.verify(challenge, self.CODE).json()["created"] is True
+        assert error(client.verify(challenge, self.CODE)) == (410, "used")
+
+    def test_until_its_date(self, front_end, clock):
+        challenge = front_end().challenge()
+        ReviewNumber.objects.update(valid_until=timezone.now())
+        assert error(front_end().verify(challenge, self.CODE)) == (400, "wrong_code")
+        clock.shift(61)
+        front_end().ask()
+        assert len(codes_sent(NUMBER)) == 1  # a number like all others now
+
+    def test_never_for_staff_whatever_an_admin_allows(self, front_end, login):
+        login.allow_staff = True
+        login.save()
+        a_user(NUMBER, is_staff=True)
+        client = front_end()
+        assert error(client.verify(client.challenge(), self.CODE)) == (403, "not_allowed")
+        assert client.user_id is None
+
+    def test_still_limited(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        assert error(client.ask()) == (429, "throttled")
+        for _ in range(5):
+            client.verify(challenge, wrong(self.CODE))
+        assert error(client.verify(challenge, self.CODE)) == (410, "too_many_attempts")
+
+    def test_for_its_own_login_number_and_purpose_only(self, front_end, login):
+        a_login(key="second", name="Second", is_default=False)
+        front_end().ask(config="second")
+        assert len(codes_sent(NUMBER)) == 1
+        client = front_end()
+        challenge = client.challenge(OTHER)
+        assert error(client.verify(challenge, self.CODE)) == (400, "wrong_code")
+        client.client.force_login(a_user())
+        client.post("number/request", {"phone": NUMBER})
+        assert newest().sending != "review"
+
+    def test_the_code_is_kept_as_a_hash(self):
+        assert self.CODE not in all_rows()
+        assert len(ReviewNumber.objects.get().code_digest) == 64
+
+    def test_it_survives_a_change_of_the_secret_key(self, front_end, settings):
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "a new one"
+        client = front_end()
+        assert client.verify(client.challenge(), self.CODE).status_code == 200
+
+
+def test_the_public_functions_do_what_the_endpoints_do(front_end, login, rf, client):
+    """As a view of a host project calls them."""
+    challenge = front_end().challenge()
+    request = rf.post("/")
+    request.session = client.session
+    verified = verify_code(request, challenge, codes_sent(NUMBER)[0])
+    assert (verified.created, verified.number.number, verified.login) == (True, NUMBER, login)
+    assert SESSION_KEY not in request.session
+    log_in(request, verified)
+    assert request.session[SESSION_KEY] == str(verified.user.pk)
+    assert get_user_model().objects.count() == Challenge.objects.count() == 1

@@ -1,0 +1,233 @@
+"""SMS pumping: texts asked for by the hundred, to numbers of whoever earns on them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+from django.utils import timezone
+
+from login_mobile import signals
+from login_mobile.api import resume
+from login_mobile.choices import PauseReason, PauseScope
+from login_mobile.models import Challenge, MobileLogin, Pause
+from sms_services.models import SandboxMessage
+from tests.login_under_test import GENEROUS, FrontEnd, a_login, a_user, at_once, codes_sent, error, number
+
+pytest_plugins = ["tests.login_under_test"]
+
+PREFIX = "+861381234"
+DAY = 86_400
+
+
+def attacked(n: int) -> str:
+    """A number of the attacked prefix."""
+    return f"{PREFIX}{n:04}"
+
+
+@pytest.fixture
+def clock() -> Any:
+    with time_machine.travel(timezone.now(), tick=True) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def suspected() -> Any:
+    pauses: list[Pause] = []
+
+    def hear(pause: Pause, **kwargs: Any) -> None:
+        pauses.append(pause)
+
+    signals.pumping_suspected.connect(hear)
+    yield pauses
+    signals.pumping_suspected.disconnect(hear)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("pace", ["one after the other", "at once"])
+def test_500_numbers_of_a_prefix_from_500_addresses(front_end, client, suspected, pace):
+    """It stops at the prefix's cap, pauses the prefix, can be seen, and logins elsewhere go on."""
+    a_login(cap_per_prefix=50)
+    attackers = [front_end(address=f"198.{51 + n // 250}.{n % 250}.7") for n in range(500)]
+    calls = [lambda n=n: attackers[n].post("request", {"phone": attacked(n)}) for n in range(500)]
+    if pace == "at once":
+        answers = [answer for start in range(0, 500, 25) for answer in at_once(calls[start : start + 25])]
+    else:
+        answers = [call() for call in calls]
+    attackers[0].work()
+
+    assert sum(answer.status_code == 202 for answer in answers) == SandboxMessage.objects.count() == 50
+    refused = {error(answer) for answer in answers if answer.status_code != 202}
+    assert (503, "paused") in refused
+    assert refused <= {(503, "paused"), (429, "throttled")}
+
+    pause = Pause.objects.get()
+    assert (pause.scope, pause.value, pause.reason) == (PauseScope.PREFIX, PREFIX, PauseReason.CAP)
+    assert pause.used == 0
+    assert pause.sent == 30  # the newest ones, by which a prefix is judged
+    assert suspected == [pause]
+
+    admin = a_user(username="admin", is_staff=True)
+    admin.user_permissions.set(Permission.objects.filter(codename__in=["view_pause"]))
+    client.force_login(admin)
+    assert PREFIX in client.get(reverse("admin:login_mobile_pause_changelist")).content.decode()
+
+    assert front_end().log_in(number(1)).status_code == 200  # another country
+    elsewhere = "+8613900000001"
+    assert front_end().log_in(elsewhere).status_code == 200  # another prefix
+
+
+class TestPauses:
+    def use(self, share: float, *, fields: dict[str, Any] | None = None) -> None:
+        """Let part of the codes so far be used, and all of them be old enough to be judged."""
+        ids = list(Challenge.objects.order_by("?").values_list("pk", flat=True))
+        Challenge.objects.filter(pk__in=ids[: round(len(ids) * share)]).update(state="used")
+        Challenge.objects.update(created_at=timezone.now() - timedelta(minutes=3), **(fields or {}))
+
+    def ask(self, front_end: Any, numbers: list[str]) -> list[int]:
+        return [front_end(address=f"203.0.{n}.7").ask(phone).status_code for n, phone in enumerate(numbers)]
+
+    def test_a_prefix_of_whose_codes_few_are_used_pauses_itself_before_its_cap(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_prefix_after": 10})
+        assert self.ask(front_end, [attacked(n) for n in range(10)]) == [202] * 10
+        self.use(0.0)
+        sent = SandboxMessage.objects.count()
+        # With the next one they are judged, in the worker; whoever comes after it is refused.
+        assert self.ask(front_end, [attacked(n) for n in range(20, 23)]) == [202, 503, 503]
+        assert SandboxMessage.objects.count() == sent + 1
+        assert [(pause.reason, pause.sent, pause.used) for pause in suspected] == [("unused", 10, 0)]
+
+    def test_a_country_does_too(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_country_after": 10})
+        assert self.ask(front_end, [f"+86138{n:04}0000" for n in range(10)]) == [202] * 10
+        self.use(0.0)
+        assert self.ask(front_end, ["+8613900000000", "+8613900010000"]) == [202, 503]
+        assert [(pause.scope, pause.value) for pause in suspected] == [("country", "CN")]
+        assert self.ask(front_end, ["+12065550123"]) == [202]
+
+    @pytest.mark.parametrize(("share", "pauses"), [(0.0, 1), (0.05, 1), (0.1, 0), (0.5, 0), (1.0, 0)])
+    def test_the_share_of_used_codes_decides(self, front_end, suspected, share, pauses):
+        a_login(**{**GENEROUS, "pause_prefix_after": 20})
+        self.ask(front_end, [attacked(n) for n in range(20)])
+        self.use(share)
+        self.ask(front_end, [attacked(99)])
+        assert len(suspected) == pauses
+
+    def test_codes_of_just_now_are_no_sign(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_prefix_after": 10})
+        assert self.ask(front_end, [attacked(n) for n in range(15)]) == [202] * 15
+        assert suspected == []
+
+    def test_nor_are_codes_of_yesterday(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_prefix_after": 10})
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        Challenge.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
+        self.ask(front_end, [attacked(99)])
+        assert suspected == []
+
+    def test_good_codes_of_the_morning_do_not_hide_an_attack(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_prefix_after": 10})
+        self.ask(front_end, [attacked(n) for n in range(30)])
+        self.use(1.0)
+        Challenge.objects.update(created_at=timezone.now() - timedelta(hours=3))
+        self.ask(front_end, [attacked(n) for n in range(100, 110)])
+        Challenge.objects.filter(state="open").update(created_at=timezone.now() - timedelta(minutes=3))
+        self.ask(front_end, [attacked(200)])
+        assert len(suspected) == 1
+
+    def test_a_rush_of_people_who_use_their_codes_is_only_throttled_at_the_cap(self, front_end, suspected):
+        a_login(cap_per_prefix=10)
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        Challenge.objects.update(state="used")
+        assert self.ask(front_end, [attacked(99)]) == [429]
+        assert suspected == []
+
+    def test_texts_that_were_not_sent_are_none_that_are_not_used(self, front_end, suspected):
+        a_login(**{**GENEROUS, "cap_per_prefix": 10, "allow_registration": False})
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        assert self.ask(front_end, [attacked(99)]) == [429]
+        assert suspected == []
+
+    def test_it_can_be_switched_off(self, front_end, suspected):
+        a_login(**{**GENEROUS, "cap_per_prefix": 10, "pause_prefix_after": 10, "pause_below_percent": 0})
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        self.use(0.0)
+        assert self.ask(front_end, [attacked(99)]) == [429]
+        assert suspected == []
+
+    def test_an_admin_resumes_it_and_the_cap_begins_anew(self, front_end, suspected, clock):
+        a_login(cap_per_prefix=10)
+        assert self.ask(front_end, [attacked(n) for n in range(12)]) == [202] * 10 + [429, 503]
+        admin = a_user(username="admin")
+        (pause,) = suspected
+        assert resume(pause, admin)
+        assert not resume(pause, admin)
+        pause.refresh_from_db()
+        assert pause.resumed_by == admin
+        clock.shift(1)
+        # What was before is forgiven. What goes on as before is not.
+        assert self.ask(front_end, [attacked(n) for n in range(100, 112)]) == [202] * 10 + [429, 503]
+        assert len(suspected) == 2
+
+    def test_a_pause_is_of_one_login(self, front_end, suspected):
+        a_login(cap_per_prefix=10)
+        a_login(key="second", name="Second", is_default=False)
+        self.ask(front_end, [attacked(n) for n in range(12)])
+        assert len(suspected) == 1
+        assert front_end().ask(attacked(500), config="second").status_code == 202
+
+    def test_many_who_see_it_at_once_make_one_pause(self, broker, transactional_db, suspected):
+        a_login(cap_per_prefix=10)
+        clients = [FrontEnd(lambda: 0, address=f"203.0.{n}.7") for n in range(30)]
+        for n in range(10):
+            clients[n].ask(attacked(n))
+        at_once([lambda n=n: clients[n].ask(attacked(n)) for n in range(10, 30)])
+        assert len(suspected) == Pause.objects.count() == 1
+
+    def test_nothing_but_the_prefix_is_told_to_the_log(self, front_end, caplog):
+        a_login(cap_per_prefix=1)
+        self.ask(front_end, [attacked(n) for n in range(3)])
+        (line,) = [record.getMessage() for record in caplog.records if "login.paused" in record.getMessage()]
+        assert PREFIX not in line
+        assert "value=+86138****" in line
+
+
+class TestNumbersThatCost:
+    """A country list, by the country that the digits say; and mobile numbers only."""
+
+    @pytest.mark.parametrize(
+        ("phone", "refusal"),
+        [
+            ("+18765550123", "region_not_allowed"),  # Jamaica, though it begins with +1
+            ("+12423591234", "region_not_allowed"),  # the Bahamas
+            ("+14165550123", "region_not_allowed"),  # Canada
+            ("+19002345678", "not_mobile"),  # premium, and “valid”
+            ("+18002345678", "not_mobile"),  # toll-free
+            ("+861012345678", "not_mobile"),  # a line in Beijing
+            ("+447400123456", "region_not_allowed"),
+        ],
+    )
+    def test_they_get_nothing(self, front_end, login, phone, refusal):
+        assert error(front_end().ask(phone)) == (400, refusal)
+        assert not Challenge.objects.exists()
+        assert codes_sent(phone) == []
+
+    def test_the_default_is_the_projects_default_region_only(self, transactional_db):
+        assert MobileLogin().regions == ["US"]
+
+    def test_a_country_that_is_not_on_the_list_cannot_be_chosen(self, front_end, login):
+        assert error(front_end().ask("7400 123456", region="GB")) == (400, "region_not_allowed")
+        assert error(front_end().ask("2065550123", region="us")) == (400, "region_not_allowed")
+        for region in (5, [], {"a": 1}, "XX", "\u0000", True):
+            assert error(front_end().ask("2065550123", region=region)) == (400, "region_not_allowed")
+
+
+def test_the_endpoints_say_the_same_in_chinese(front_end, login):
+    answer = front_end(HTTP_ACCEPT_LANGUAGE="zh-hans").ask("+18765550123")
+    assert error(answer) == (400, "region_not_allowed")
+    assert json.loads(answer.content)["error"]["message"]
