@@ -47,9 +47,12 @@ _LOOKUPS = frozenset(
 #: Lines of a message's page that are left out while their fields are empty.
 _OFTEN_EMPTY = {
     "skip_reason": "skip_reason",
+    "advice": "error_kind",
     "retry_of_link": "retry_of_id",
     "template_code": "template_code",
     "due_at": "due_at",
+    "error_kind": "error_kind",
+    "provider_code": "provider_code",
     "provider_detail": "provider_detail",
     "provider_request_id": "provider_request_id",
 }
