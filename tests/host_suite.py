@@ -14,9 +14,10 @@ HOST = ROOT / "tests" / "host_project"
 
 
 def plugin_arguments() -> list[str]:
-    """What pytest needs to be told where no installation has registered our plugin."""
+    """What pytest needs to be told: our plugin, where no installation has registered it, and none that needs more."""
     registered = {point.name for point in entry_points(group="pytest11")}
-    return [] if "sms_services" in registered else ["-p", "sms_services.pytest_plugin"]
+    ours = [] if "sms_services" in registered else ["-p", "sms_services.pytest_plugin"]
+    return [*ours, "-p", "no:schemathesis"]  # a plugin of our own tests' environment, which imports requests
 
 
 def copy_of_host(folder: Path, files: Mapping[str, str]) -> Path:

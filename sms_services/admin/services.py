@@ -67,7 +67,7 @@ def usage_of(service: SmsService) -> list[str]:
 
 
 class KindFilter(PolymorphicChildModelFilter):
-    title = _("kind")
+    title = _("kind")  # type: ignore[assignment]
 
 
 @admin.register(SmsService)
