@@ -21,9 +21,10 @@ from notifications.expansion.pages import Account, Person
 from notifications.models import Notification, Recipient, SuppressedNumber
 from notifications.purging import purge
 from notifications.sweeping import sweep
+from notifications.tasks import advance
 from notifications.variables import Variables
 from sms_services.choices import MessageStatus
-from sms_services.models import SmsMessage
+from sms_services.models import SandboxSms, SmsMessage
 from tests.people import a_department, a_person, a_role, number_of, people, states
 from tests.services_under_test import create_service, create_template
 
@@ -212,3 +213,13 @@ def test_a_user_who_is_deleted_meanwhile_is_nobody(broker, sandbox):
     assert pickle.loads(pickle.dumps(sent)) == sent
     assert get_user_model().objects.count() == 1
     assert number_of(0)
+
+
+@pytest.mark.django_db
+def test_a_host_projects_test_does_the_workers_part(sms_outbox, db):
+    SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    create_template(key="hello", text="Hello ${name}")
+    sent = notify(users=people(2), service="sandbox", template="hello", variables={"name": F("first_name")})
+    assert list(sms_outbox) == []
+    advance([sent.pk])
+    assert sorted(text.text for text in sms_outbox) == ["Hello N0000", "Hello N0001"]
