@@ -18,7 +18,7 @@ from sms_services.models import AlibabaCloudSms, AwsSnsSms, SandboxSms, TwilioSm
 from .services import REQUIRED
 
 ROOT = Path(__file__).resolve().parent.parent
-APPS = ("sms_services", "login_mobile")
+APPS = ("sms_services", "login_mobile", "notifications")
 CATALOG = Path("locale/zh_Hans/LC_MESSAGES/django.po")
 TOOLS = ("xgettext", "msguniq", "msgmerge", "msgattrib", "msgfmt")
 HOW_TO = (
@@ -27,7 +27,14 @@ HOW_TO = (
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\$\{\w+\}|</?\w[^>]*>")
 TRANSLATING = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
 
-COMMON_LABELS = {"name": "名称", "key": "标识", "is_active": "启用", "max_per_second": "每秒发送条数"}
+COMMON_LABELS = {
+    "name": "名称",
+    "key": "标识",
+    "is_active": "启用",
+    "max_per_second": "每秒发送条数",
+    "price_per_segment": "每条计费单价",
+    "currency": "币种",
+}
 LABELS = {
     AlibabaCloudSms: {
         "access_key": "访问密钥（AccessKey ID）",
