@@ -53,10 +53,9 @@ class CountryFilter(admin.SimpleListFilter):
 
 @admin.register(Challenge)
 class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
-    list_display = ("created_at", "masked_number", "country_name", "login", "purpose", "standing", "outcome", "sending")
+    list_display = ("created_at", "masked_number", "country", "purpose", "standing", "outcome", "sending")
     list_display_links = ("created_at", "masked_number")
     list_filter = (LoginFilter, CountryFilter, "outcome", "sending")
-    list_select_related = ("login",)
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -78,7 +77,7 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
                 )
             },
         ),
-        (_("Text"), {"fields": ("sending", "message_link", "problem")}),
+        (_("Sending"), {"fields": ("sending", "message_link", "problem")}),
     )
 
     class Media:

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 
 WIDTH, HEIGHT = 900, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 12, 28
-_MOST_LABELS = 10
+_MOST_LABELS = 7
 
 
 @dataclass(frozen=True)

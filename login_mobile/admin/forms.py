@@ -5,6 +5,8 @@ from typing import Any
 import phonenumbers
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.exceptions import InvalidPhoneNumber
@@ -19,13 +21,20 @@ def _countries() -> list[tuple[str, str]]:
     return [(region, described(region)) for region in by_name(phonenumbers.SUPPORTED_REGIONS)]
 
 
+class CountriesSelect(FilteredSelectMultiple):
+    """Two lists to choose from, in a box of their own: Django's script puts them first in whatever they are in."""
+
+    def render(self, *args: Any, **kwargs: Any) -> SafeString:
+        return format_html("<div>{}</div>", super().render(*args, **kwargs))
+
+
 class MobileLoginForm(forms.ModelForm):
     """A login: its countries are chosen by name, and the one that is chosen beforehand apart from the others."""
 
     regions = forms.MultipleChoiceField(
         label=_("Countries"),
         choices=_countries,
-        widget=FilteredSelectMultiple(_("countries"), is_stacked=False),
+        widget=CountriesSelect(_("countries"), is_stacked=False),
         help_text=_("Mobile numbers of these countries may be used. Each more country is one more to pay texts for."),
         error_messages={"required": _("Choose at least one country.")},
     )
@@ -42,6 +51,13 @@ class MobileLoginForm(forms.ModelForm):
             stored = self.instance.regions if self.instance.pk else default_regions()
             self.initial.setdefault("regions", stored)
             self.fields["first_region"].initial = stored[0] if stored else ""
+
+        if "notice_template" in self.fields:
+            # Beside a FilteredSelectMultiple, the popup of “+” cannot tell a second field of the same model about what
+            # was added: Django's script fails then, and the popup stays open.
+            field = self.fields["notice_template"]
+            field.widget = getattr(field.widget, "widget", field.widget)
+            field.widget.choices = field.choices  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data

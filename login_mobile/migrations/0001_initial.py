@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
                 ('code_length', models.PositiveSmallIntegerField(default=6, editable=False)),
                 ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='attempts')),
                 ('attempts_allowed', models.PositiveSmallIntegerField(default=5, verbose_name='attempts allowed')),
-                ('sending', models.CharField(choices=[('waiting', 'Waiting for a worker'), ('handed_over', 'Handed over'), ('suppressed', 'Suppressed'), ('review', 'Review number'), ('failed', 'Failed')], default='waiting', max_length=12, verbose_name='text')),
+                ('sending', models.CharField(choices=[('waiting', 'Waiting for a worker'), ('handed_over', 'Handed over'), ('suppressed', 'Suppressed'), ('review', 'Review number'), ('failed', 'Failed')], default='waiting', max_length=12, verbose_name='sending')),
                 ('problem', models.CharField(blank=True, max_length=64, verbose_name='what was wrong')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
                 ('expires_at', models.DateTimeField(verbose_name='expires')),

@@ -87,7 +87,7 @@ class Challenge(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     attempts_allowed = models.PositiveSmallIntegerField(_("attempts allowed"), default=5)
 
-    sending = models.CharField(_("text"), max_length=12, choices=Sending.choices, default=Sending.WAITING)
+    sending = models.CharField(_("sending"), max_length=12, choices=Sending.choices, default=Sending.WAITING)
     message = models.ForeignKey(
         SmsMessage, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("message")
     )
