@@ -14,7 +14,7 @@ def check_choice(service: SmsService | None, template: SmsTemplate | None) -> No
     """Raise ``ValidationError``, by field, unless a node may have these two.
 
     Both or neither; the template takes exactly the variables of such texts; the service can send it: by a code that it
-    has for that service, or as a text.
+    has for that service, approved yet or not, or as a text.
     """
     if service is None and template is None:
         return
@@ -31,8 +31,18 @@ def check_choice(service: SmsService | None, template: SmsTemplate | None) -> No
         )
     if template.purpose == Purpose.OTP:
         raise ValidationError({"sms_template": _("A template for one-time codes cannot be used here.")})
-    if problem := template.problem_with(service):
+    problem = template.problem_with(service)
+    if problem and not _is_registered(service, template):
         raise ValidationError({"sms_template": problem})
+
+
+def warning_about(service: SmsService, template: SmsTemplate) -> str | None:
+    """Why a service cannot send a template today, though it may any day: its platform has not approved of it (yet)."""
+    return template.problem_with(service) if _is_registered(service, template) else None
+
+
+def _is_registered(service: SmsService, template: SmsTemplate) -> bool:
+    return service.sends_by_code and template.codes.filter(service_id=service.pk).exists()
 
 
 def _spelled(names: tuple[str, ...]) -> str:
