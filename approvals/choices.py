@@ -155,3 +155,13 @@ OPEN_TASKS = (TaskStatus.WAITING, TaskStatus.PENDING)
 FINAL_REQUESTS = (RequestStatus.APPROVED, RequestStatus.REJECTED, RequestStatus.WITHDRAWN)
 #: Visits that a request has not left yet.
 OPEN_VISITS = (VisitStatus.RUNNING, VisitStatus.PAUSED)
+#: What follows from what somebody did, without anybody doing it.
+CONSEQUENCES = (
+    EventKind.REACHED,
+    EventKind.COPIED,
+    EventKind.SKIPPED,
+    EventKind.PASSED,
+    EventKind.PAUSED,
+    EventKind.APPROVED_BEFORE,
+    EventKind.FINISHED,
+)

@@ -33,7 +33,7 @@ class RuleDefinition:
     def of(cls, rule: Rule) -> Self:
         return cls(
             source=rule.source,
-            user=_json_pk(rule.user_id),
+            user=json_pk(rule.user_id),
             department=rule.department_id,
             include_subdepartments=rule.include_subdepartments,
             group=rule.group_id,
@@ -77,7 +77,7 @@ class NodeDefinition:
             **plain,
             remind_after=_seconds(node.remind_after),
             escalate_after=_seconds(node.escalate_after),
-            escalate_to=_json_pk(node.escalate_to_id),
+            escalate_to=json_pk(node.escalate_to_id),
             sms_service=node.sms_service_id,
             sms_template=node.sms_template_id,
             rules=tuple(RuleDefinition.of(rule) for rule in node.rules.all()),
@@ -133,6 +133,6 @@ def _seconds(duration: timedelta | None) -> float | None:
     return None if duration is None else duration.total_seconds()
 
 
-def _json_pk(pk: Any) -> Any:
+def json_pk(pk: Any) -> Any:
     """A user's primary key as JSON can hold it: a host project's may be a UUID."""
     return pk if pk is None or isinstance(pk, int) else str(pk)

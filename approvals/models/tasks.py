@@ -9,7 +9,7 @@ from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import OPEN_TASKS, OPEN_VISITS, NodeKind, TaskStatus, VisitStatus
+from ..choices import OPEN_TASKS, OPEN_VISITS, NodeKind, NodeMode, TaskStatus, VisitStatus
 from .requests import Request
 
 
@@ -17,7 +17,7 @@ class NodeVisit(models.Model):
     """A request at a node, once. Where it comes there again after a return, there is another one.
 
     ``number`` counts the visits of a request, so that two can never advance it at the same time. ``position`` is the
-    node's place in the request's definition.
+    node's place in the request's definition; ``mode`` is the node's, unless administrators stand in for its approvers.
     """
 
     request = models.ForeignKey(
@@ -29,6 +29,7 @@ class NodeVisit(models.Model):
     node_key = models.CharField(_("node"), max_length=50)
     node_title = models.CharField(_("title"), max_length=100)
     kind = models.CharField(_("kind"), max_length=10, choices=NodeKind.choices)
+    mode = models.CharField(_("needed approvals"), max_length=12, choices=NodeMode.choices)
     status = models.CharField(_("status"), max_length=12, choices=VisitStatus.choices, default=VisitStatus.RUNNING)
     entered_at = models.DateTimeField(_("reached"), default=timezone.now)
     left_at = models.DateTimeField(_("left"), null=True, blank=True)
@@ -85,9 +86,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """With what a list shows of each, in one query."""
         return self.select_related("request__process", "request__initiator", "visit")
 
-    def due(self, now: datetime) -> "TaskQuerySet":
-        """Those for which a reminder or an escalation is due."""
-        return self.pending().filter(Q(remind_at__lte=now) | Q(escalate_at__lte=now))
+    def to_remind(self, now: datetime) -> "TaskQuerySet":
+        """Those whose reminder is due. Only pending tasks have a time for it."""
+        return self.filter(remind_at__lte=now)
+
+    def to_escalate(self, now: datetime) -> "TaskQuerySet":
+        """Those whose escalation is due. Only pending tasks have a time for it."""
+        return self.filter(escalate_at__lte=now)
 
 
 class Task(models.Model):
