@@ -180,6 +180,16 @@ CELERY_BEAT_SCHEDULE = {
         # does not fill up with sweeps.
         "options": {"expires": SMS_SWEEP_SECONDS, "queue": "sms-codes"},
     },
+    "notifications-sweep": {
+        "task": "notifications.sweep",
+        "schedule": SMS_SWEEP_SECONDS,
+        "options": {"expires": SMS_SWEEP_SECONDS, "queue": "sms-codes"},
+    },
+    "notifications-purge": {
+        "task": "notifications.purge",
+        "schedule": crontab(hour=3, minute=47),
+        "options": {"expires": 3600},
+    },
     "sms-purge": {"task": "sms_services.purge", "schedule": crontab(hour=3, minute=17), "options": {"expires": 3600}},
 }
 
@@ -205,6 +215,8 @@ SMS_SERVICES = {
 }
 if "SMS_RECONCILE_DELAYS" in env.ENVIRON:
     SMS_SERVICES["RECONCILE_DELAYS"] = env.list("SMS_RECONCILE_DELAYS", cast=float)
+
+NOTIFICATIONS = {"LOST_AFTER": env.float("NOTIFICATIONS_LOST_AFTER", default=60.0)}
 
 LOGGING = {
     "version": 1,

@@ -4,15 +4,35 @@ Plain SQL for SQLite, PostgreSQL and MariaDB/MySQL. Users are compared and order
 the three order UUIDs, or texts, in the same way, and Python knows none of these orders.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import F, QuerySet
+from django.db.models import F, Field, QuerySet
+from django.db.models.expressions import RawSQL
 
 _ID = "person_id"
+#: Many values as one parameter: thousands of parameters cost Django and the drivers more than the database.
+_LISTS = {
+    "postgresql": "SELECT value::{type} FROM json_array_elements_text(%s::json)",
+    "sqlite": "SELECT value FROM json_each(%s)",
+    "mysql": "SELECT value FROM JSON_TABLE(%s, '$[*]' COLUMNS (value {type} PATH '$')) AS given",
+}
+#: MariaDB's JSON_TABLE has no columns of its type ``uuid``.
+_UUIDS = "SELECT CAST(value AS uuid) FROM JSON_TABLE(%s, '$[*]' COLUMNS (value char(36) PATH '$')) AS given"
+
+
+def listed(values: Iterable[Any], field: "Field[Any, Any]", using: str) -> RawSQL:
+    """The right-hand side of an ``__in`` lookup: values of a field, however many."""
+    connection = connections[using]
+    kind = field.rel_db_type(connection)
+    is_uuid = connection.vendor == "mysql" and kind == "uuid"
+    sql = _UUIDS if is_uuid else _LISTS[connection.vendor].format(type=kind)
+    prepared = (field.get_db_prep_value(value, connection) for value in values)
+    return RawSQL(sql, [json.dumps([value if isinstance(value, int) else str(value) for value in prepared])])
 
 
 def insert_users(link: Any, other_id: int, users: "QuerySet[Any]", using: str) -> int:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -91,6 +92,34 @@ def postgresql_url() -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
         yield urlunsplit(parts._replace(path=f"/{name}"))
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def mariadb_url() -> Iterator[str]:
+    """The URL of an empty MariaDB database, for processes that the test starts."""
+    import pymysql
+
+    parts = urlsplit(_need_service("mariadb"))
+    name = f"test_sms_{uuid.uuid4().hex[:12]}"
+    host, port, password = parts.hostname, parts.port or 3306, parts.password or ""
+    login = pymysql.connect(host=host, port=port, user=parts.username, password=password)
+    with login as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+        cursor.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an empty SQLite database, for processes that the test starts."""
+    return f"sqlite:///{tmp_path / 'processes.sqlite3'}"
+
+
+@pytest.fixture(params=["sqlite_url", "postgresql_url", "mariadb_url"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind in turn."""
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ _OURS = {
     "TIME_ZONE",
 }
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"}
-_FOREIGN = ("SMS_", "AWS_", "TWILIO_", "ALIBABA_CLOUD_", "ALICLOUD_")
+_FOREIGN = ("SMS_", "NOTIFICATIONS_", "AWS_", "TWILIO_", "ALIBABA_CLOUD_", "ALICLOUD_")
 
 for _name in list(os.environ):
     if _name in _OURS or _name.lower() in _PROXIES or _name.startswith(_FOREIGN):

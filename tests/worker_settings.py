@@ -11,9 +11,14 @@ _PREFIX = env.str("TEST_PREFIX", default="")
 CELERY_TASK_DEFAULT_QUEUE = f"{_PREFIX}{CELERY_TASK_DEFAULT_QUEUE}"
 CELERY_IMPORTS = env.list("TEST_IMPORTS", default=[])
 SMS_SERVICES = {**SMS_SERVICES, "OTP_QUEUE": f"{_PREFIX}{SMS_SERVICES['OTP_QUEUE']}"}
-_SWEEP = CELERY_BEAT_SCHEDULE["sms-sweep"]
-_SWEEP_OPTIONS = {**_SWEEP["options"], "queue": SMS_SERVICES["OTP_QUEUE"]}
-CELERY_BEAT_SCHEDULE = {**CELERY_BEAT_SCHEDULE, "sms-sweep": {**_SWEEP, "options": _SWEEP_OPTIONS}}
+_SWEEPS = {name: entry for name, entry in CELERY_BEAT_SCHEDULE.items() if name.endswith("-sweep")}
+CELERY_BEAT_SCHEDULE = {
+    **CELERY_BEAT_SCHEDULE,
+    **{
+        name: {**entry, "options": {**entry["options"], "queue": SMS_SERVICES["OTP_QUEUE"]}}
+        for name, entry in _SWEEPS.items()
+    },
+}
 LOGGING = {
     **LOGGING,
     "loggers": {**LOGGING["loggers"], "celery": {"level": "INFO"}, "celery.beat": {"level": "WARNING"}},

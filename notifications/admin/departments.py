@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from ..models import Department
 from .fields import FoundOneField, Refreshable
-from .finding import DEPARTMENTS, USERS
+from .finding import DEPARTMENTS, USERS, department_names
 from .members import Members, links, member_count
 
 #: Deeper ones are indented no further.
@@ -60,17 +60,18 @@ class DepartmentForm(Refreshable, forms.ModelForm):
         parent = self.cleaned_data.get("parent", self.parent)
         if self.instance._state.adding:
             if parent:
-                self.instance = tree.add_child(parent, instance=self.instance)
-            else:
-                self.instance = tree.add_root(instance=self.instance)
-        else:
-            self.instance.save()
-            if parent and {"parent", "name"} & set(self.changed_data):
+                return tree.add_child(parent, instance=self.instance)
+            return tree.add_root(instance=self.instance)
+        # Not the place in the tree: somebody else may have moved this department since it was read.
+        self.instance.save(update_fields=("name", "head"))
+        if {"parent", "name"} & set(self.changed_data):
+            self.instance.refresh_from_db()
+            if parent:
                 tree.move(self.instance, parent, pos="sorted-child")
-            elif {"parent", "name"} & set(self.changed_data):
+            else:
                 tree.move(self.instance, tree.get_first_root_node(), pos="sorted-sibling")
             self.instance.refresh_from_db()
-        return super().save(commit)
+        return self.instance
 
 
 @admin.register(Department)
@@ -144,7 +145,8 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
             below |= models.Q(path__startswith=department.path)
         departments = Department.objects.filter(below).order_by("path")
         pks = list(departments.values_list("pk", flat=True))
-        lines: list[Any] = [_named(department) for department in departments[:100]]
+        names = department_names(departments[:100])
+        lines: list[Any] = [names[pk] for pk in pks[:100]]
         if len(pks) > len(lines):
             lines.append("…")
         counts = {str(Department._meta.verbose_name_plural): len(pks)}
@@ -170,10 +172,6 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
         count = department.member_count or 0
         words = ngettext("%(count)d member", "%(count)d members", count) % {"count": count}
         return format_html('<a href="{}">{}</a>', url, words)
-
-
-def _named(department: Department) -> SafeString:
-    return format_html('<span class="department-level-{}">{}</span>', min(department.depth, _DEEPEST), department)
 
 
 def _protecting(pks: list[int]) -> list[str]:

@@ -138,8 +138,14 @@ class VariablesWidget(forms.Widget):
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, tuple[str, str]]:
         return {
-            each: (data.get(f"{name}-{each}-source", TEXT), data.get(f"{name}-{each}-text", "")) for each in self.names
+            each: (data.get(f"{name}-{each}-source", self.default), data.get(f"{name}-{each}-text", ""))
+            for each in self.names
         }
+
+    @property
+    def default(self) -> str:
+        """Where a value comes from unless somebody chooses."""
+        return self.sources[0][0] if self.sources else TEXT
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         return False
@@ -150,9 +156,8 @@ class VariablesWidget(forms.Widget):
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         given = value or {}
-        default = self.sources[0][0] if self.sources else TEXT
         context["widget"] |= {
-            "rows": [(each, *given.get(each, (default, ""))) for each in self.names],
+            "rows": [(each, *given.get(each, (self.default, ""))) for each in self.names],
             "sources": self.sources,
             "has_template": self.has_template,
             "names": ",".join(self.names),
@@ -205,7 +210,7 @@ class VariablesField(forms.Field):
         return chosen
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        default = (self.widget.sources[0][0], "")
+        default = (self.widget.default, "")
         before, after = initial or {}, data or {}
         return any(_meaning(before.get(name, default)) != _meaning(after.get(name, default)) for name in self.names)
 

@@ -12,7 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
-from django.utils.formats import number_format
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -25,6 +26,7 @@ from sms_services.admin.reveal import refuse_unless
 from sms_services.encryption import MASK
 from sms_services.placeholders import placeholder_names, render
 
+from ..choices import NotificationStatus
 from ..models import Notification, NotificationPreset
 from ..models.notifications import NotificationQuerySet
 from ..rows import notifications
@@ -77,10 +79,10 @@ class NotificationChangeList(ChangeList):
 
 @admin.register(Notification)
 class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.ModelAdmin):
-    list_display = ("created_at", "what", "status", "progress", "went_wrong", "created_by", "service")
-    list_display_links = ("created_at", "what")
+    list_display = ("what", "status", "progress", "went_wrong", "created_at", "created_by")
+    list_display_links = ("what",)
     list_filter = ("status", "created_at", PresetFilter, "service")
-    list_select_related = ("template", "service", "created_by")
+    list_select_related = ("template", "created_by")
     list_per_page = 50
     sortable_by = ()
     show_full_result_count = False
@@ -158,6 +160,9 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
     def progress(self, notification: Any) -> SafeString | str:
         if notification.shown_counts is None:
             return "-"
+        if notification.status == NotificationStatus.SCHEDULED and notification.send_at:
+            when = date_format(timezone.localtime(notification.send_at), "SHORT_DATETIME_FORMAT")
+            return _("Not before %(time)s") % {"time": when}
         progress = Progress(notification, notification.shown_counts)
         return render_to_string("admin/notifications/notification/small_bar.html", {"progress": progress})
 

@@ -86,7 +86,7 @@ def finish_if_done(pk: int) -> bool:
 
 def freeze_counts(pks: list[int]) -> None:
     """Keep the counts of what has ended long ago: the purge of messages does not change them."""
-    rows = notifications().filter(pk__in=pks, final_counts=None)
+    rows = notifications().filter(pk__in=pks, final_counts__isnull=True)
     for pk, counts in rows.counts().items():
         rows.filter(pk=pk).update(final_counts=counts)
     notifications().filter(pk__in=pks).update(sweep_at=None)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 
 from sms_services.choices import MessageStatus, SkipReason
 from sms_services.exceptions import InvalidPhoneNumber
@@ -18,7 +19,7 @@ from sms_services.phone_numbers import normalize
 from .. import directory
 from ..models import Notification, SuppressedNumber
 from ..rows import database, users
-from ..sql import next_users
+from ..sql import listed, next_users
 from ..variables import FrozenVariables
 
 #: People of one page: of one transaction, and of what is kept in memory.
@@ -97,7 +98,7 @@ class Directory:
 
     def _accounts(self, ids: Sequence[Any]) -> "dict[Any, Account]":
         names = [directory.NUMBER, *self._variables.paths]
-        with_numbers = directory.with_number(users().filter(pk__in=ids)).order_by()
+        with_numbers = directory.with_number(users().filter(pk__in=self._listed(ids))).order_by()
         if not directory.has_is_active():
             rows = with_numbers.values_list("pk", *names)
             return {pk: Account(True, number, values) for pk, number, *values in rows}
@@ -106,12 +107,16 @@ class Directory:
 
     def _via(self, ids: Sequence[Any]) -> dict[Any, str]:
         """Why each of them is included, as JSON."""
-        reasons: dict[Any, list[list[Any]]] = defaultdict(list)
+        reasons: dict[Any, tuple[tuple[Any, ...], ...]] = defaultdict(tuple)
         for kind, (link, asked) in self._links.items():
-            rows = link.to(asked).filter(**{f"{link.user}__in": ids}).order_by(link.other)
+            rows = link.to(asked).filter(**{f"{link.user}__in": self._listed(ids)}).order_by(link.other)
             for user, other in rows.values_list(link.user, link.other):
-                reasons[user].append([kind] if kind == USER else [kind, other])
-        return {user: json.dumps(found) for user, found in reasons.items()}
+                reasons[user] += ((kind,) if kind == USER else (kind, other),)
+        written = {found: json.dumps(found) for found in set(reasons.values())}
+        return {user: written[found] for user, found in reasons.items()}
+
+    def _listed(self, ids: Sequence[Any]) -> RawSQL:
+        return listed(ids, get_user_model()._meta.pk, database())
 
 
 class Failures:
@@ -164,9 +169,11 @@ class Choice:
         self._suppressed: set[str] = set()
         self._taken: set[str] = set()
         if numbers:
-            rows = SuppressedNumber.objects.using(database()).filter(phone_number__in=numbers)
+            column: Any = SmsMessage._meta.get_field("phone_number")
+            these = listed(numbers, column, database())
+            rows = SuppressedNumber.objects.using(database()).filter(phone_number__in=these)
             self._suppressed = set(rows.values_list("phone_number", flat=True))
-            before = SmsMessage.objects.using(database()).filter(batch=batch_id, phone_number__in=numbers)
+            before = SmsMessage.objects.using(database()).filter(batch=batch_id, phone_number__in=these)
             self._taken = set(before.order_by().values_list("phone_number", flat=True))
 
     def reason_to_skip(self, number: str | None, *, is_active: bool) -> str:

@@ -44,9 +44,11 @@ class Writer:
 
     def _row(self, person: Person) -> dict[str, Any]:
         """A person as an object of the document; what is empty is left out."""
-        user = _user_key().get_db_prep_value(person.user, self._connection)
+        user = person.user
+        if not isinstance(user, int):
+            user = str(_user_key().get_db_prep_value(user, self._connection))
         row = {
-            "u": user if isinstance(user, int) else str(user),
+            "u": user,
             "w": person.via,
             "s": person.skip_reason,
             "p": person.phone_number,
@@ -163,6 +165,7 @@ class _MySQL(_Dialect):
     @property
     def people(self) -> str:  # type: ignore[override]
         user = _user_key().rel_db_type(self._connection)
+        user = "char(36)" if user == "uuid" else user  # no type of a column in there
         types = {"u": user, "w": "longtext", "s": "varchar(12)", "p": "varchar(16)", "o": "longtext", "c": "longtext"}
         columns = ", ".join(f"{name} {kind} PATH '$.{name}'" for name, kind in {**types, "m": "bigint"}.items())
         return f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS j"

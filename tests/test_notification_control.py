@@ -1,0 +1,381 @@
+"""Schedules, expiry, pause, resume, cancel and retry; the end of a notification; its sweep and its purge."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from notifications.api import cancel, notify, pause, resume, retry_failed
+from notifications.choices import NotificationStatus
+from notifications.exceptions import NothingToRetry, WrongStatus
+from notifications.expansion import expanding
+from notifications.models import Notification, Recipient, SuppressedNumber
+from notifications.purging import purge
+from notifications.signals import notification_finished
+from notifications.sweeping import sweep
+from sms_services.choices import BatchState, MessageStatus
+from sms_services.exceptions import InactiveService, VariablesWiped
+from sms_services.models import SmsBatch, SmsMessage
+from sms_services.purging import purge as purge_messages
+from tests.people import a_person, number_of, people, states
+from tests.services_under_test import create_template
+
+pytest_plugins = ["tests.services_under_test"]
+pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+SENT, SKIPPED, QUEUED = MessageStatus.SENT, MessageStatus.SKIPPED, MessageStatus.QUEUED
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def text(sandbox):
+    return create_template(key="news", text="News")
+
+
+@pytest.fixture
+def finished():
+    """The notifications that the signal has told of."""
+    heard = []
+
+    def receive(sender, notification, **kwargs):
+        heard.append((notification.pk, notification.status))
+
+    notification_finished.connect(receive)
+    yield heard
+    notification_finished.disconnect(receive)
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Two people a page, and one page a task."""
+    monkeypatch.setattr("notifications.expansion.pages.PAGE", 2)
+    monkeypatch.setattr(expanding, "ROUND_SECONDS", 0.0)
+
+
+def tell(users, **options):
+    return notify(**{"service": "sandbox", "template": "news", "users": users, **options})
+
+
+def now(notification: Notification) -> Notification:
+    return Notification.objects.get(pk=notification.pk)
+
+
+def moments_later(notification: Notification, **moved: datetime) -> None:
+    """Let the time come that the sweep waits for."""
+    Notification.objects.filter(pk=notification.pk).update(sweep_at=timezone.now(), leased_until=None, **moved)
+    sweep()
+
+
+def expire(notification: Notification) -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    SmsBatch.objects.filter(notification=notification).update(expires_at=past)
+    Notification.objects.filter(pk=notification.pk).update(expires_at=past)
+
+
+def work_all(broker) -> None:
+    while broker.work():
+        pass
+
+
+class TestSchedule:
+    def test_it_begins_when_its_time_has_come(self, broker, text):
+        sent = tell(people(3), send_at=timezone.now() + HOUR)
+        assert sent.status == NotificationStatus.SCHEDULED
+        assert broker.work() == 0
+        sweep()
+        assert broker.work() == 0
+        moments_later(sent, send_at=timezone.now())
+        work_all(broker)
+        assert set(states(sent).values()) == {SENT}
+        assert now(sent).started_at is not None
+
+    def test_a_task_that_comes_early_does_nothing(self, broker, text):
+        sent = tell(people(3), send_at=timezone.now() + HOUR)
+        moments_later(sent)
+        work_all(broker)
+        assert states(sent) == {}
+        assert now(sent).status == NotificationStatus.SCHEDULED
+
+    def test_who_belongs_to_it_is_decided_when_it_begins(self, broker, text):
+        from tests.people import a_department
+
+        ada, bob = people(2)
+        sales = a_department("Sales", [ada])
+        sent = notify(service="sandbox", template="news", departments=sales, send_at=timezone.now() + HOUR)
+        sales.members.set([bob])
+        moments_later(sent, send_at=timezone.now())
+        work_all(broker)
+        assert states(sent) == {bob.username: SENT}
+
+    def test_a_moment_that_has_passed_is_now(self, eager, text):
+        assert set(states(tell(people(2), send_at=timezone.now() - HOUR)).values()) == {SENT}
+
+
+class TestExpiry:
+    def test_what_is_too_late_is_skipped(self, broker, text):
+        sent = tell(people(3), expires_at=timezone.now() + HOUR)
+        broker.work()
+        expire(sent)
+        work_all(broker)
+        assert set(states(sent).values()) == {QUEUED}
+        moments_later(sent)
+        work_all(broker)
+        assert set(states(sent).values()) == {SKIPPED}
+        assert set(SmsMessage.objects.values_list("skip_reason", flat=True)) == {"expired"}
+        moments_later(sent)
+        assert now(sent).status == NotificationStatus.FINISHED
+
+    def test_who_was_not_resolved_in_time_is_recorded_too(self, broker, text):
+        gone = a_person("gone", number_of(9), is_active=False)
+        sent = tell([gone, *people(3)], expires_at=timezone.now() + HOUR)
+        expire(sent)
+        work_all(broker)
+        assert states(sent) == {"gone": "inactive", **dict.fromkeys([f"p{n:05}" for n in range(3)], "expired")}
+        assert not SmsMessage.objects.exists()
+        assert sent.counts()["skipped"] == 4
+
+
+class TestPause:
+    def test_nothing_leaves_until_it_is_resumed(self, broker, text):
+        sent = tell(people(3))
+        broker.work()
+        assert pause(sent).status == NotificationStatus.PAUSED
+        work_all(broker)
+        moments_later(sent)
+        work_all(broker)
+        assert set(states(sent).values()) == {QUEUED}
+        assert resume(sent.pk).status == NotificationStatus.RUNNING
+        work_all(broker)
+        assert set(states(sent).values()) == {SENT}
+
+    def test_people_are_not_resolved_meanwhile(self, broker, text, small_pages):
+        sent = tell(people(10))
+        broker.work("sms")
+        assert len(states(sent)) == 2
+        pause(sent)
+        work_all(broker)
+        assert len(states(sent)) == 2
+        resume(sent)
+        work_all(broker)
+        assert list(states(sent).values()) == [SENT] * 10
+
+    def test_a_scheduled_one_is_scheduled_again(self, broker, text):
+        sent = tell(people(3), send_at=timezone.now() + HOUR)
+        pause(sent)
+        assert resume(sent).status == NotificationStatus.SCHEDULED
+        assert now(sent).sweep_at == now(sent).send_at
+
+    def test_one_whose_time_came_meanwhile_begins_at_once(self, broker, text):
+        sent = tell(people(3), send_at=timezone.now() + HOUR)
+        pause(sent)
+        Notification.objects.update(send_at=timezone.now())
+        assert resume(sent).status == NotificationStatus.RUNNING
+        work_all(broker)
+        assert set(states(sent).values()) == {SENT}
+
+    def test_it_needs_the_right_status(self, eager, text):
+        sent = tell(people(1))
+        assert now(sent).status == NotificationStatus.FINISHED
+        for function in (pause, resume, cancel):
+            with pytest.raises(WrongStatus, match="Finished"):
+                function(sent)
+        for function in (pause, resume, cancel, retry_failed):
+            with pytest.raises(Notification.DoesNotExist):
+                function(sent.pk + 1)
+
+
+class TestCancel:
+    def test_what_has_not_left_is_skipped_at_once(self, broker, text):
+        sent = tell(people(3))
+        broker.work()
+        assert cancel(sent).status == NotificationStatus.CANCELLED
+        assert set(states(sent).values()) == {SKIPPED}
+        assert set(SmsMessage.objects.values_list("skip_reason", flat=True)) == {"cancelled"}
+        assert now(sent).finished_at is not None
+        work_all(broker)
+        assert sent.counts()["skipped"] == 3
+
+    def test_everybody_is_recorded(self, broker, text, small_pages):
+        sent = tell(people(10))
+        broker.work("sms")
+        cancel(sent)
+        work_all(broker)
+        assert sorted(states(sent).values()) == ["cancelled"] * 8 + [SKIPPED] * 2
+        assert now(sent).expanded_at is not None
+        assert sent.counts() == {**dict.fromkeys(MessageStatus.values, 0), "skipped": 10, "total": 10}
+
+    @pytest.mark.parametrize("before", ["scheduled", "paused"])
+    def test_one_that_has_not_begun(self, before, broker, text):
+        sent = tell(people(3), send_at=timezone.now() + HOUR)
+        if before == "paused":
+            pause(sent)
+        cancel(sent)
+        work_all(broker)
+        assert set(states(sent).values()) == {"cancelled"}
+        assert now(sent).started_at is None
+        assert now(sent).status == NotificationStatus.CANCELLED
+
+    def test_a_retry_that_comes_back_is_skipped_later(self, broker, text):
+        sent = tell(a_person("slow", "+12065550156"))  # the sandbox's number that cannot be reached
+        broker.work()
+        SmsMessage.objects.update(status=MessageStatus.SENDING)
+        cancel(sent)
+        assert now(sent).finished_at is None
+        SmsMessage.objects.update(status=QUEUED)
+        moments_later(sent)
+        work_all(broker)
+        assert set(states(sent).values()) == {SKIPPED}
+        assert now(sent).finished_at is not None
+
+    def test_in_a_transaction_that_is_rolled_back_nothing_happens(self, broker, text):
+        sent = tell(people(2))
+        with transaction.atomic():
+            cancel(sent)
+            transaction.set_rollback(True)
+        work_all(broker)
+        assert set(states(sent).values()) == {SENT}
+
+
+class TestTheEnd:
+    def test_it_is_told_once(self, eager, text, finished):
+        sent = tell(people(3))
+        assert finished == [(sent.pk, NotificationStatus.FINISHED)]
+        moments_later(sent)
+        assert len(finished) == 1
+
+    def test_workers_leave_it_to_the_sweep(self, broker, text, finished):
+        sent = tell(people(3))
+        work_all(broker)
+        assert now(sent).status == NotificationStatus.RUNNING
+        moments_later(sent)
+        assert finished == [(sent.pk, NotificationStatus.FINISHED)]
+
+    def test_counts_still_change_and_are_frozen_in_the_end(self, eager, text):
+        sent = tell(people(3))
+        SmsMessage.objects.all().apply_receipt(MessageStatus.DELIVERED)
+        assert sent.counts()["delivered"] == 3
+        moments_later(sent)
+        SmsMessage.objects.all().delete()
+        assert now(sent).counts()["delivered"] == 3
+        assert now(sent).sweep_at is None
+
+    def test_a_lost_bell_is_rung_by_the_sweep(self, broker, text):
+        sent = tell(people(3))
+        broker.take()
+        moments_later(sent)
+        work_all(broker)
+        assert set(states(sent).values()) == {SENT}
+
+    def test_what_a_dead_worker_left_is_gone_on_with(self, broker, text, small_pages):
+        sent = tell(people(6))
+        broker.work("sms")
+        broker.take()
+        lease = timezone.now() + timedelta(seconds=30)
+        Notification.objects.update(leased_until=lease, sweep_at=lease)
+        sweep()
+        assert [task.name for task in broker.take()] == []
+        moments_later(sent)
+        work_all(broker)
+        assert list(states(sent)) == [f"p{n:05}" for n in range(6)]
+
+    def test_a_worker_leaves_alone_what_another_one_has(self, broker, text):
+        tell(people(3))
+        Notification.objects.update(leased_until=timezone.now() + timedelta(seconds=30))
+        broker.work()
+        assert not Recipient.objects.exists()
+
+
+class TestRetry:
+    @pytest.fixture
+    def sent(self, eager, text):
+        refused, fine = a_person("refused", "+12065550151"), a_person("fine", number_of(1))
+        return tell([refused, fine])
+
+    def test_only_what_failed_is_sent_once_more(self, sent):
+        assert states(sent) == {"refused": MessageStatus.FAILED, "fine": SENT}
+        retry = retry_failed(sent)
+        assert retry.retry_of_id == sent.pk
+        assert states(retry) == {"refused": MessageStatus.FAILED}
+        old, new = SmsMessage.objects.filter(phone_number="+12065550151").order_by("pk")
+        assert new.retry_of_id == old.pk
+        assert new.readable_text() == "News"
+        with pytest.raises(NothingToRetry):
+            retry_failed(sent)
+        assert states(retry_failed(retry)) == {"refused": MessageStatus.FAILED}
+
+    def test_who_has_left_meanwhile_is_skipped(self, sent):
+        User.objects.filter(username="refused").update(is_active=False)
+        assert states(retry_failed(sent)) == {"refused": "inactive"}
+
+    def test_who_opted_out_meanwhile_is_skipped(self, sent):
+        SuppressedNumber.objects.create(phone_number="+12065550151")
+        assert states(retry_failed(sent)) == {"refused": "suppressed"}
+
+    def test_variables_are_kept(self, eager, sandbox):
+        from django.db.models import F
+
+        create_template(key="hello", text="Hello ${name}, ${what}")
+        user = a_person("refused", "+12065550151")
+        sent = notify(users=user, service="sandbox", template="hello", variables={"name": F("first_name"), "what": "x"})
+        retry_failed(sent)
+        assert {m.readable_text() for m in SmsMessage.objects.all()} == {"Hello Refused, x"}
+        assert SmsMessage.objects.count() == 2
+
+    def test_what_was_sensitive_is_gone(self, eager, sandbox):
+        create_template(key="door", text="${pin}")
+        user = a_person("refused", "+12065550151")
+        sent = notify(users=user, service="sandbox", template="door", variables={"pin": "1234"})
+        with pytest.raises(VariablesWiped):
+            retry_failed(sent)
+
+    def test_a_deactivated_service_refuses(self, sent, sandbox):
+        sandbox.is_active = False
+        sandbox.save()
+        with pytest.raises(InactiveService):
+            retry_failed(sent)
+
+    def test_two_at_once_make_one(self, sent, broker):
+        broker.app.conf.update(task_always_eager=False)
+        retry_failed(sent)
+        with pytest.raises(WrongStatus):
+            retry_failed(sent)
+
+
+class TestPurge:
+    @pytest.fixture
+    def old(self, eager, text):
+        sent = tell(people(5))
+        Notification.objects.update(created_at=timezone.now() - timedelta(days=181))
+        return sent
+
+    def test_what_is_old_goes_and_its_messages_stay(self, old, text):
+        young = tell(people(2, 10))
+        assert sum(purge(dry_run=True)) == 1
+        assert Notification.objects.count() == 2
+        assert sum(purge(batch_size=2)) == 1
+        assert list(Notification.objects.values_list("pk", flat=True)) == [young.pk]
+        assert Recipient.objects.count() == 2
+        assert SmsMessage.objects.filter(batch=None).count() == 5
+        assert SmsBatch.objects.count() == 1
+
+    def test_what_has_not_ended_stays(self, broker, text):
+        tell(people(2))
+        Notification.objects.update(created_at=timezone.now() - timedelta(days=500))
+        assert sum(purge()) == 0
+
+    def test_it_can_be_switched_off(self, old, settings):
+        settings.NOTIFICATIONS = {"RETENTION_DAYS": None}
+        assert sum(purge()) == 0
+
+    def test_messages_that_are_purged_take_their_recipients_along(self, old):
+        SmsMessage.objects.update(created_at=timezone.now() - timedelta(days=181))
+        for _ in purge_messages():
+            pass
+        assert not Recipient.objects.exists()
+        assert SmsBatch.objects.get().state == BatchState.OPEN
+        assert sum(purge()) == 1
+        assert not SmsBatch.objects.exists()
