@@ -21,16 +21,12 @@ class Settings:
     USER_NICK: str | Callable[[Any], str] = "approvals.names.full_name_or_username"
     #: Returns the users who are asked where a node finds nobody and its policy says so.
     ADMINISTRATORS: str | Callable[[], Any] = "approvals.approvers.users_who_manage"
-    #: Celery queue of the sweep; empty: the project's default queue.
-    QUEUE: str = ""
 
     def __post_init__(self) -> None:
         for name in ("USER_NICK", "ADMINISTRATORS"):
             value = getattr(self, name)
             if not value or not (isinstance(value, str) or callable(value)):
                 self._refuse(name, "must be a function or the dotted path of one")
-        if not isinstance(self.QUEUE, str):
-            self._refuse("QUEUE", "must be the name of a queue")
 
     def function(self, name: str) -> Callable[..., Any]:
         """A setting that is a function.

@@ -7,9 +7,8 @@ text any more; what has not left yet is then skipped. Both lock the text's row, 
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -91,7 +90,7 @@ def write_text(
         TextRecipient.objects.using(database()).bulk_create(
             TextRecipient(text=text, user=user, task_key=keys.get(pk, "")) for pk, user in people.items()
         )
-        transaction.on_commit(partial(hand_over, text.pk), using=database(), robust=True)
+        _after_commit(hand_over, text.pk)
 
 
 @receiver(task_handled, dispatch_uid="approvals.mark_handled")
@@ -107,7 +106,7 @@ def mark_handled(sender: Any, *, task_keys: Sequence[str], **kwargs: Any) -> Non
         later = timezone.now() + timedelta(seconds=LOST_AFTER)
         texts().filter(pk__in=text_ids, state__in=(TextState.WAITING, TextState.ORDERED)).update(sweep_at=later)
         for pk in text_ids:
-            transaction.on_commit(partial(skip_handled, pk), using=database(), robust=True)
+            _after_commit(skip_handled, pk)
 
 
 def hand_over(pk: int) -> None:
@@ -151,6 +150,15 @@ def sweep_texts() -> int:
             logger.exception("approvals.text_failed text=%s", text.pk)
             texts().filter(pk=text.pk, sweep_at=text.sweep_at).update(sweep_at=now + timedelta(seconds=LOST_AFTER))
     return len(overdue)
+
+
+def _after_commit(do: Callable[[int], None], pk: int) -> None:
+    """Do something for a text; where it fails, the sweep does it again."""
+
+    def call() -> None:  # no partial: Django wants a name for its log
+        do(pk)
+
+    transaction.on_commit(call, using=database(), robust=True)
 
 
 def _ordered(text: NodeText, people: Sequence[Any]) -> dict[str, Any]:

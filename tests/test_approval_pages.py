@@ -290,7 +290,8 @@ def test_a_request_is_begun_without_code(people, as_user):
     response = client.post(url, data, follow=True)
     row = Request.objects.get()
     assert response.redirect_chain[0][0] == reverse("approvals:request", args=[row.pk])
-    assert (row.title, row.initiator, row.data["reason"].split()) == ("To Rome", people["ann"], "A fair in May".split())
+    assert (row.title, row.initiator) == ("To Rome", people["ann"])
+    assert row.data["reason"].splitlines() == ["A fair", "in May"]
     assert "A fair" in response.text
     again = client.post(url, data, follow=True)
     assert told(again)[-1] == "This form was sent before, and no second request was made."
