@@ -10,7 +10,7 @@ from .models import Request
 
 
 class StartForm(forms.Form):
-    """A request that somebody begins by hand. ``key`` is drawn with the form, so that a second click begins no other."""
+    """A request that somebody begins by hand. ``key`` is drawn with the form, against a second click."""
 
     title = forms.CharField(
         label=_("Title"),

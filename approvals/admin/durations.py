@@ -19,7 +19,7 @@ class DurationWidget(forms.MultiWidget):
         super().__init__({"number": number, "unit": forms.Select(choices=_LABELS)}, attrs)
 
     def id_for_label(self, id_: str) -> str:
-        return f"{id_}_number"
+        return f"{id_}_0"
 
     def decompress(self, value: timedelta | None) -> list[Any]:
         """In the largest unit that gives a whole number."""
@@ -55,6 +55,7 @@ def duration_field(field: Any, help_text: Any) -> DurationField:
     """The form's field for a model's."""
     return DurationField(
         required=not field.blank,
+        initial=field.default if field.has_default() else None,
         label=field.verbose_name[:1].upper() + field.verbose_name[1:],
         help_text=help_text,
         validators=field.validators,
