@@ -37,7 +37,7 @@ class ResubmitForm(forms.Form):
 
     def __init__(self, request: Request, data: Any = None) -> None:
         initial = {"title": request.title, "reason": request.data.get("reason", "")}
-        super().__init__(data, initial=initial, auto_id="resubmit-%s")
+        super().__init__(data, initial=initial, auto_id="resubmit-%s", label_suffix="")
         if "reason" not in request.data:  # its data are the business of whatever submitted it
             del self.fields["reason"]
 

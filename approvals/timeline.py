@@ -13,7 +13,8 @@ from .definitions import NodeDefinition
 from .models import Event, NodeVisit, Request, Task
 from .rows import events, tasks, visits
 
-DONE, CURRENT, PAUSED, STOPPED, LEFT_OUT, AHEAD = "done", "current", "paused", "stopped", "left-out", "ahead"
+DONE, CURRENT, PAUSED, AHEAD = "done", "current", "paused", "ahead"
+STOPPED, SENT_BACK, LEFT_OUT = "stopped", "returned", "left-out"
 
 _STATES: Mapping[str, str] = {
     VisitStatus.RUNNING: CURRENT,
@@ -21,7 +22,7 @@ _STATES: Mapping[str, str] = {
     VisitStatus.APPROVED: DONE,
     VisitStatus.COPIED: DONE,
     VisitStatus.REJECTED: STOPPED,
-    VisitStatus.RETURNED: STOPPED,
+    VisitStatus.RETURNED: SENT_BACK,
     VisitStatus.CANCELLED: STOPPED,
     VisitStatus.SKIPPED: LEFT_OUT,
     VisitStatus.PASSED: LEFT_OUT,

@@ -238,7 +238,7 @@ def test_the_flow_is_drawn(admin_client, process, sandbox, template):
     picture = response.context["picture"]
     assert [box.is_cc for box in picture.boxes] == [False, True]
     assert picture.boxes[0].y + picture.boxes[0].height < picture.boxes[1].y < picture.end
-    assert "All, at once of Role: Managers" in response.text
+    assert "All, at once: role Managers" in response.text
     assert "Both &lt;managers&gt;" in response.text
     assert " style=" not in response.text.split("approvals-picture", 1)[1].split("</svg>")[0]
 

@@ -319,7 +319,7 @@ def test_the_timeline_shows_who_did_what(people, as_user):
     assert 'aria-current="step"' in response.text
     send_back(task_of(row, people["eve"]), people["eve"], comment="Why?")
     stations = page(as_user(people["ann"]), row).context["stations"]
-    assert [station.state for station in stations] == ["done", "done", "stopped"]
+    assert [station.state for station in stations] == ["done", "done", "returned"]
     withdraw(row, people["ann"])
     response = page(as_user(people["ann"]), row)
     assert [each.words for each in response.context["history"]] == [

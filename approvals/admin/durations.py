@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -56,7 +57,7 @@ def duration_field(field: Any, help_text: Any) -> DurationField:
     return DurationField(
         required=not field.blank,
         initial=field.default if field.has_default() else None,
-        label=field.verbose_name[:1].upper() + field.verbose_name[1:],
+        label=capfirst(field.verbose_name),
         help_text=help_text,
         validators=field.validators,
     )

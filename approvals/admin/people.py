@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
+from django.utils.text import capfirst
 
 from notifications.admin.fields import FIND, FindOne, Refreshable
 from notifications.admin.finding import DEPARTMENTS, KINDS, ROLES, USERS, found
@@ -26,7 +27,7 @@ def people_field(field: Any, admin_site: Any) -> forms.ModelChoiceField:
         queryset=KINDS[kind].everything(),
         widget=Find(kind, admin_site),
         required=not field.blank,
-        label=field.verbose_name.capitalize() if field.name == "escalate_to" else field.verbose_name,
+        label=capfirst(field.verbose_name),
         help_text=field.help_text,
     )
 

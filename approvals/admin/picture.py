@@ -10,9 +10,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from ..choices import NodeKind
-from ..models import Node, Process
-from ..registry import predicate_choices
+from ..choices import NodeKind, RuleSource
+from ..models import Node, Process, Rule
+from ..names import name_of
+from ..registry import predicate_choices, resolver_choices
 from ..sms import warning_about
 
 WIDTH = 420
@@ -96,13 +97,13 @@ def picture_of(process: Process, steps: Sequence[Step]) -> Picture:
 
 def _step(node: Node, labels: dict[str, Any]) -> Step:
     rules = list(node.rules.all())
-    named = ", ".join(str(rule) for rule in rules)
+    named = ", ".join(_named(rule) for rule in rules)
     if not rules:
         who = _("Nobody is named")
     elif node.kind == NodeKind.CC:
-        who = _("Copy to %(people)s") % {"people": named}
+        who = _("Copy to: %(people)s") % {"people": named}
     else:
-        who = _("%(mode)s of %(people)s") % {"mode": node.get_mode_display(), "people": named}
+        who = _("%(mode)s: %(people)s") % {"mode": node.get_mode_display(), "people": named}
     text, problems = _("No text"), []
     if not rules:
         problems.append(_("Nobody is named. Say who its approvers or CC recipients are."))
@@ -117,6 +118,24 @@ def _step(node: Node, labels: dict[str, Any]) -> Step:
     if node.condition and node.condition not in labels:
         problems.append(_("The condition “%(name)s” is not registered.") % {"name": node.condition})
     return Step(node, who, text, str(labels.get(node.condition, node.condition)), problems)
+
+
+def _named(rule: Rule) -> str:
+    """Whom a rule names, in a few words."""
+    match rule.source:
+        case RuleSource.USER:
+            return name_of(rule.user)
+        case RuleSource.DEPARTMENT:
+            return _("members of %(department)s") % {"department": rule.department}
+        case RuleSource.DEPARTMENT_HEAD:
+            return _("head of %(department)s") % {"department": rule.department}
+        case RuleSource.ROLE:
+            return _("role %(role)s") % {"role": rule.group}
+        case RuleSource.INITIATOR:
+            return _("the initiator")
+        case RuleSource.SUBJECT_FIELD:
+            return _("the subject’s %(field)s") % {"field": rule.subject_field}
+    return str(dict(resolver_choices()).get(rule.resolver, rule.resolver))
 
 
 def _boxes(steps: Sequence[Step]) -> Iterator[Box]:

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import RuleSource
@@ -48,8 +49,8 @@ class RuleInline(admin.StackedInline):
             "position",
         ),
     )
-    verbose_name = _("Approvers or CC recipients")
-    verbose_name_plural = _("Approvers or CC recipients")
+    verbose_name = _("person or group")
+    verbose_name_plural = _("Who is asked, or gets a copy")
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj is not None and obj.rules.exists() else 1
@@ -68,6 +69,6 @@ def registered_field(name: str, model: Any, choices: list[tuple[str, Any]], stor
     return forms.ChoiceField(
         choices=[("", "---------"), *choices],
         required=False,
-        label=field.verbose_name[:1].upper() + field.verbose_name[1:],
+        label=capfirst(field.verbose_name),
         help_text=field.help_text if choices else _("The project registers no such function."),
     )

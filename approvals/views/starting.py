@@ -39,7 +39,7 @@ def start_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def start(request: HttpRequest, key: str) -> HttpResponse:
     process = get_object_or_404(_processes(), key=key)
-    form = StartForm(request.POST if request.method == "POST" else None)
+    form = StartForm(request.POST if request.method == "POST" else None, label_suffix="")
     if request.method == "POST" and form.is_valid() and (response := _submit(request, process, form)):
         return response
     context = {"tab": "start", "process": process, "form": form, "counts": counts(request.user)}
