@@ -139,6 +139,7 @@ class NodeAdmin(SendsTests, admin.ModelAdmin):
         form = context["adminform"].form
         process = node.process if node else context["process"]
         context |= {
+            "title": _("Add a step") if node is None else _("Change step"),
             "process": process,
             "may_send_test": node is not None and node.sms_service_id and may_send_test(request),
         }
