@@ -186,6 +186,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SMS_SWEEP_SECONDS,
         "options": {"expires": SMS_SWEEP_SECONDS, "queue": "sms-codes"},
     },
+    "approvals-sweep": {
+        "task": "approvals.sweep",
+        "schedule": SMS_SWEEP_SECONDS,
+        "options": {"expires": SMS_SWEEP_SECONDS, "queue": "sms-codes"},
+    },
     "notifications-purge": {
         "task": "notifications.purge",
         "schedule": crontab(hour=3, minute=47),

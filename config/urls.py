@@ -11,4 +11,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("login/", include("login_mobile.urls")),
     path("sms/", include("sms_services.urls")),
+    path("approvals/", include("approvals.urls")),
 ]

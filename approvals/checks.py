@@ -1,0 +1,101 @@
+"""System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from celery import current_app
+from django.apps import apps
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DatabaseError, connections
+
+from .conf import get_settings
+from .registry import predicate_choices, resolver_choices
+from .sms import check_choice
+
+TAG = "approvals"
+
+
+@register(TAG)
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """``APPROVALS`` is spelled right, and its functions exist."""
+    try:
+        settings = get_settings()
+        settings.function("USER_NICK")
+        settings.function("ADMINISTRATORS")
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), hint="See the settings in docs/approvals.md.", id="approvals.E001")]
+    return []
+
+
+@register(TAG)
+def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The sweep is scheduled."""
+    scheduled = {entry.get("task") for entry in (current_app.conf.beat_schedule or {}).values()}
+    if "approvals.sweep" in scheduled or apps.is_installed("django_celery_beat"):
+        return []
+    return [
+        checks.Warning(
+            "The sweep of approvals is not scheduled: nobody is reminded, and nothing is escalated.",
+            hint="Add the task 'approvals.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds.",
+            id="approvals.W001",
+        )
+    ]
+
+
+@register(TAG, Tags.database)
+def check_functions(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Every predicate and resolver that an active process names is registered."""
+    from .models import Node, Rule
+
+    predicates = {name for name, _label in predicate_choices()}
+    resolvers = {name for name, _label in resolver_choices()}
+    named = [
+        *((node, "predicate", node.condition, predicates) for node in _stored(Node, databases)),
+        *((node, "resolver", node.escalate_resolver, resolvers) for node in _stored(Node, databases)),
+        *((rule.node, "resolver", rule.resolver, resolvers) for rule in _stored(Rule, databases, "node__process")),
+    ]
+    return [
+        checks.Error(
+            f"The node “{node.key}” of the process “{node.process.key}” names the {kind} {name!r}, "
+            "which is not registered.",
+            hint="Register it in a module approval_rules, or choose another one. Until then the node pauses requests.",
+            id="approvals.E002",
+        )
+        for node, kind, name, known in named
+        if name and name not in known and node.process.is_active
+    ]
+
+
+@register(TAG, Tags.database)
+def check_texts(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What a node is to text can be sent through its service."""
+    from .models import EngineSms, Node
+
+    found: list[CheckMessage] = []
+    for row in (*_stored(Node, databases, "sms_template"), *_stored(EngineSms, databases, "sms_template")):
+        try:
+            check_choice(row.sms_service, row.sms_template)
+        except ValidationError as error:
+            name = f"{row.process.key} › {row.key}" if isinstance(row, Node) else str(row)
+            found.append(
+                checks.Warning(
+                    f"The texts of “{name}” cannot be sent: {' '.join(error.messages)}",
+                    hint="Choose another service or template for it in admin.",
+                    id="approvals.W002",
+                )
+            )
+    return found
+
+
+def _stored(model: Any, databases: Sequence[str] | None, *related: str) -> Iterator[Any]:
+    """The rows of a model, or nothing where its table does not exist yet."""
+    names = {field.name for field in model._meta.fields}
+    related = (*related, *({"process"} & names))
+    for alias in databases or ():
+        try:
+            if model._meta.db_table in connections[alias].introspection.table_names():
+                yield from model.objects.using(alias).select_related(*related)
+        except DatabaseError:
+            continue

@@ -1,0 +1,129 @@
+"""Requests: one run of a process."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from ..choices import OPEN_VISITS, RequestStatus, VisitStatus
+from ..definitions import Definition, NodeDefinition
+from .definitions import ProcessVersion
+from .processes import Process
+
+
+class RequestQuerySet(models.QuerySet["Request"]):
+    def started_by(self, user: Any) -> "RequestQuerySet":
+        """The inbox's “Started by me”, newest first."""
+        return self.filter(initiator=user).order_by("-pk")
+
+    def visible_to(self, user: Any) -> "RequestQuerySet":
+        """Those that a user has something to do with, or all for those who may view requests."""
+        if user.is_active and user.has_perm("approvals.view_request"):
+            return self
+        from .tasks import Task
+
+        tasks = Task.objects.filter(request=OuterRef("pk"))
+        return self.filter(Q(initiator=user) | Exists(tasks.filter(user=user)) | Exists(tasks.filter(handled_by=user)))
+
+    def about(self, subject: models.Model) -> "RequestQuerySet":
+        """Those about a row of any model, newest first."""
+        content_type = ContentType.objects.get_for_model(subject)
+        return self.filter(content_type=content_type, object_id=str(subject.pk)).order_by("-pk")
+
+    def paused(self) -> "RequestQuerySet":
+        """Those that wait for an administrator."""
+        from .tasks import NodeVisit
+
+        return self.filter(Exists(NodeVisit.objects.filter(request=OuterRef("pk"), status=VisitStatus.PAUSED)))
+
+    def matching(self, words: str) -> "RequestQuerySet":
+        """Those whose title, process or initiator holds these words."""
+        return self.filter(
+            Q(title__icontains=words) | Q(process__title__icontains=words) | Q(initiator_name__icontains=words)
+        )
+
+    def for_list(self) -> "RequestQuerySet":
+        """With what a list shows of each, in one query."""
+        return self.select_related("process", "initiator")
+
+
+class Request(models.Model):
+    """Something that somebody asks for, on its way through a process.
+
+    ``version`` counts the actions: each begins by raising it, which locks the row on every database. A new ``round``
+    begins with every return. Names are kept as they were, so that the history outlives accounts.
+    """
+
+    process = models.ForeignKey(
+        Process, models.PROTECT, db_index=False, related_name="requests", verbose_name=_("process")
+    )
+    process_version = models.ForeignKey(
+        ProcessVersion, models.PROTECT, related_name="requests", verbose_name=_("version of the process")
+    )
+    title = models.CharField(_("title"), max_length=200)
+    initiator = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        db_index=False,
+        related_name="approval_requests",
+        verbose_name=_("initiator"),
+    )
+    initiator_name = models.CharField(_("initiator's name"), max_length=200, blank=True, editable=False)
+    content_type = models.ForeignKey(
+        ContentType, models.PROTECT, null=True, blank=True, db_index=False, related_name="+", verbose_name=_("kind")
+    )
+    object_id = models.CharField(_("id of the subject"), max_length=64, blank=True)
+    subject = GenericForeignKey("content_type", "object_id")
+    data = models.JSONField(_("data"), default=dict, blank=True)
+
+    status = models.CharField(_("status"), max_length=12, choices=RequestStatus.choices, default=RequestStatus.RUNNING)
+    round = models.PositiveIntegerField(_("round"), default=1)
+    version = models.PositiveIntegerField(default=0, editable=False)
+    reminded_at = models.DateTimeField(_("initiator's last reminder"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("submitted"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+
+    objects = RequestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("request")
+        verbose_name_plural = _("requests")
+        ordering = ("-pk",)
+        default_permissions = ("view",)
+        permissions = [("manage_request", _("Can resume, withdraw and transfer the requests of others"))]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=RequestStatus.values), name="approval_request_status_known"),
+        ]
+        # The first three stand in for the foreign keys' own indexes.
+        indexes = [
+            models.Index(fields=["initiator", "id"], name="approval_request_initiator"),
+            models.Index(fields=["process", "status", "id"], name="approval_request_process"),
+            models.Index(fields=["content_type", "object_id"], name="approval_request_subject"),
+            models.Index(fields=["status", "id"], name="approval_request_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @cached_property
+    def definition(self) -> Definition:
+        """The process as it was when this request was submitted."""
+        return Definition.from_json(self.process_version.definition)
+
+    @property
+    def current_visit(self) -> Any:
+        """The visit to the node at which it stands; ``None`` where it stands at none. One query."""
+        return self.visits.filter(status__in=OPEN_VISITS).order_by("-number").first()
+
+    @property
+    def current_node(self) -> NodeDefinition | None:
+        """The node at which it stands. One query."""
+        visit = self.current_visit
+        return self.definition.nodes[visit.position] if visit else None

@@ -1,0 +1,78 @@
+"""What somebody can do with a request now: the buttons of its page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .approvers import manages
+from .choices import EventKind, RequestStatus, TaskStatus, VisitStatus, WithdrawPolicy
+from .definitions import NodeDefinition
+from .models import NodeVisit, Request, Task
+from .rows import events, tasks, visits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What applies, for one person, at this moment; each action checks it once more.
+
+    ``task`` is their pending task; with one, they can approve and reject. ``node`` is the node at which the request
+    stands; it says which comments are wanted. With ``can_return``, it can be returned to the initiator, and to
+    ``return_targets``. ``transferable`` are the pending tasks that they may transfer: their own, and those of others
+    where they are an administrator.
+    """
+
+    task: Task | None = None
+    node: NodeDefinition | None = None
+    is_paused: bool = False
+    can_return: bool = False
+    return_targets: tuple[NodeDefinition, ...] = ()
+    transferable: tuple[Task, ...] = ()
+    can_withdraw: bool = False
+    can_resubmit: bool = False
+    can_remind: bool = False
+    can_resume: bool = False
+
+
+def options_for(request: Request, user: Any) -> Options:
+    """What a user can do with a request. A constant number of queries."""
+    is_initiator, is_manager = user.pk == request.initiator_id, manages(user)
+    visit: NodeVisit | None = request.current_visit
+    node = request.definition.nodes[visit.position] if visit else None
+    pending = list(tasks().filter(visit=visit, status=TaskStatus.PENDING).select_related("user")) if visit else []
+    own = next((task for task in pending if task.user_id == user.pk), None) if user.is_active else None
+    is_paused = bool(visit and visit.status == VisitStatus.PAUSED)
+    can_return = bool(own and node and node.may_return)
+    return Options(
+        task=own,
+        node=node,
+        is_paused=is_paused,
+        can_return=can_return,
+        return_targets=return_targets(request, visit) if can_return and visit else (),
+        transferable=tuple(task for task in pending if is_manager or (node and node.may_transfer and task == own)),
+        can_withdraw=is_open(request) and (is_manager or (is_initiator and may_withdraw(request))),
+        can_resubmit=is_initiator and request.status == RequestStatus.RETURNED,
+        can_remind=bool(pending) and (is_initiator or is_manager),
+        can_resume=is_manager and is_paused,
+    )
+
+
+def is_open(request: Request) -> bool:
+    """Whether a request can still be withdrawn by those who may."""
+    return request.status in {RequestStatus.RUNNING, RequestStatus.RETURNED}
+
+
+def may_withdraw(request: Request) -> bool:
+    """Whether the process lets the initiator withdraw a request that is open."""
+    match request.definition.withdraw_policy:
+        case WithdrawPolicy.NEVER:
+            return False
+        case WithdrawPolicy.UNTIL_FIRST_APPROVAL if request.status == RequestStatus.RUNNING:
+            return not events().filter(request=request, kind=EventKind.APPROVED).exists()
+    return True
+
+
+def return_targets(request: Request, visit: NodeVisit) -> tuple[NodeDefinition, ...]:
+    """The earlier nodes that a request can be returned to from a visit: those that have approved it."""
+    approved = visits().filter(request=request, status=VisitStatus.APPROVED, position__lt=visit.position)
+    return tuple(
+        request.definition.nodes[position] for position in sorted(set(approved.values_list("position", flat=True)))
+    )

@@ -1,0 +1,79 @@
+"""The sweep: reminders and escalations that are due, tasks of people who have left, texts that were left undone.
+
+Any number of sweeps may run at once: everything is looked at once more when the request is locked.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils import timezone
+
+from notifications.directory import has_is_active
+
+from .choices import OPEN_TASKS, TaskStatus
+from .engine import Run, acting
+from .models import Task
+from .models.tasks import TaskQuerySet
+from .rows import tasks
+from .texting import sweep_texts
+
+logger = logging.getLogger("approvals")
+
+#: Requests of one step, so that no list grows with the backlog.
+STEP = 500
+#: A round ends after this many seconds, before the next one is due.
+ROUND_SECONDS = 8.0
+
+
+def sweep() -> None:
+    """Everything whose time has come, for as long as a round may take."""
+    until = time.monotonic() + ROUND_SECONDS
+    now = timezone.now()
+    _with_each(tasks().to_escalate(now), until, lambda run, task: escalate_due(run, task, now))
+    _with_each(tasks().to_remind(now), until, lambda run, task: remind_due(run, task, now))
+    _with_each(_of_absent(), until, replace_absent)
+    while time.monotonic() < until and sweep_texts():
+        pass
+
+
+def escalate_due(run: Run, task: Task, now: datetime) -> None:
+    """Escalate a task whose time has come, unless somebody has acted or another sweep has done it."""
+    if task.status == TaskStatus.PENDING and task.escalate_at and task.escalate_at <= now:
+        run.escalate(task)
+
+
+def remind_due(run: Run, task: Task, now: datetime) -> None:
+    """Remind everybody at a visit whose time has come, unless that was done meanwhile."""
+    due = [other for other in run.pending() if other.remind_at and other.remind_at <= now]
+    if due:
+        run.remind(due)
+
+
+def replace_absent(run: Run, task: Task) -> None:
+    """Do without somebody who was deactivated or deleted, or find somebody else."""
+    if task.status in OPEN_TASKS and not (task.user and task.user.is_active):
+        run.replace(task)
+
+
+def _of_absent() -> TaskQuerySet:
+    """Open tasks of people who cannot act any more."""
+    absent = Q(user=None)
+    if has_is_active():
+        absent |= Q(user__in=get_user_model()._default_manager.filter(is_active=False).values("pk"))
+    return tasks().open().filter(absent)
+
+
+def _with_each(due: TaskQuerySet, until: float, do: Callable[[Run, Task], None]) -> None:
+    """Do something for tasks, each with its request locked. One that fails does not keep the others waiting."""
+    for pk, request_id in due.order_by("pk").values_list("pk", "request")[:STEP]:
+        if time.monotonic() > until:
+            return
+        try:
+            with acting(request_id, None) as run:
+                do(run, run.task(pk))
+        except Exception:
+            logger.exception("approvals.sweep_failed request=%s", request_id)

@@ -1,0 +1,52 @@
+"""The inbox: what somebody has to do, has done, has started, and was told."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from ..inbox import counts
+from ..paging import page_of
+from ..rows import requests, tasks
+
+#: Longer ones find nothing anyway.
+_LONGEST_SEARCH = 100
+
+
+@never_cache
+@login_required
+@require_safe
+def todo(request: HttpRequest) -> HttpResponse:
+    return _list(request, "todo", tasks().todo(request.user))
+
+
+@never_cache
+@login_required
+@require_safe
+def done(request: HttpRequest) -> HttpResponse:
+    return _list(request, "done", tasks().done(request.user))
+
+
+@never_cache
+@login_required
+@require_safe
+def started(request: HttpRequest) -> HttpResponse:
+    return _list(request, "started", requests().started_by(request.user))
+
+
+@never_cache
+@login_required
+@require_safe
+def copied(request: HttpRequest) -> HttpResponse:
+    return _list(request, "copied", tasks().copied_to(request.user))
+
+
+def _list(request: HttpRequest, tab: str, rows: "QuerySet[Any]") -> HttpResponse:
+    words = request.GET.get("q", "").replace("\x00", "").strip()[:_LONGEST_SEARCH]
+    found: Any = rows.matching(words) if words else rows  # type: ignore[attr-defined]
+    context = {"tab": tab, "words": words, "page": page_of(found.for_list(), request), "counts": counts(request.user)}
+    return render(request, f"approvals/{tab}.html", context)

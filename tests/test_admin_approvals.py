@@ -1,0 +1,272 @@
+"""Processes and their steps in admin."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from approvals.models import EngineSms, Node, Process, Rule
+from sms_services.models import AlibabaCloudSms, SandboxMessage, SandboxSms, SmsTemplate, TemplateCode
+from tests.people import a_department, a_person, a_role
+
+pytestmark = pytest.mark.django_db
+
+TEXT = "${userNick} asks you to approve: ${processTitle}"
+ALIBABA = {"access_key": "LTAI5tAbCdEfGhIjKlMnOpQr", "access_secret": "s" * 30, "verify_sign": "Sign"}
+
+
+@pytest.fixture
+def process():
+    return Process.objects.create(key="travel", title="Travel request")
+
+
+@pytest.fixture
+def sandbox():
+    return SandboxSms.objects.create(key="sandbox", name="Sandbox")
+
+
+@pytest.fixture
+def template():
+    return SmsTemplate.objects.create(key="approve", name="Approve", text=TEXT, purpose="approval")
+
+
+def node_data(process, rules=(), **fields):
+    data = {
+        "process": process.pk,
+        "title": "Manager",
+        "key": "",
+        "kind": "approval",
+        "mode": "any",
+        "condition": "",
+        "nobody_found": "pause",
+        "initiator_policy": "ask",
+        "repeat_policy": "ask",
+        "approve_comment": "optional",
+        "reject_comment": "required",
+        "may_return": "on",
+        "return_comment": "optional",
+        "may_transfer": "on",
+        "transfer_comment": "none",
+        "remind_after_number": "2",
+        "remind_after_unit": "days",
+        "escalate_after_number": "",
+        "escalate_after_unit": "hours",
+        "escalate_to": "",
+        "escalate_resolver": "",
+        "sms_service": "",
+        "sms_template": "",
+        "rules-TOTAL_FORMS": len(rules),
+        "rules-INITIAL_FORMS": 0,
+    }
+    for number, rule in enumerate(rules):
+        data |= {f"rules-{number}-{name}": value for name, value in {"position": number, **rule}.items()}
+    return {**data, **fields}
+
+
+def add_node(client, process, rules=(), **fields):
+    return client.post(reverse("admin:approvals_node_add"), node_data(process, rules, **fields))
+
+
+def errors_of(response):
+    assert response.status_code == 200, response.headers
+    return response.context["adminform"].form.errors
+
+
+def test_a_new_process_leads_to_its_steps(admin_client):
+    data = {
+        "title": "Leave",
+        "key": "leave",
+        "description": "",
+        "is_active": "on",
+        "has_start_page": "on",
+        "withdraw_policy": "never",
+        "remind_interval_number": "90",
+        "remind_interval_unit": "minutes",
+    }
+    response = admin_client.post(reverse("admin:approvals_process_add"), data)
+    process = Process.objects.get()
+    assert response.url == f"{reverse('admin:approvals_process_change', args=[process.pk])}#steps"
+    assert process.remind_interval.total_seconds() == 90 * 60
+    page = admin_client.get(response.url).text
+    assert "There are no steps yet" in page
+    assert f"{reverse('admin:approvals_node_add')}?process={process.pk}" in page
+
+
+def test_a_step_is_added_with_its_rules_and_its_text(admin_client, process, sandbox, template):
+    person, department, role = a_person("ann"), a_department("Finance"), a_role("Managers")
+    rules = [
+        {"source": "department", "department": department.pk, "include_subdepartments": "on", "user": person.pk},
+        {"source": "role", "group": role.pk},
+        {"source": "user", "user": person.pk},
+        {"source": "initiator"},
+        {"source": "subject_field", "subject_field": "owner"},
+    ]
+    response = add_node(admin_client, process, rules, sms_service=sandbox.pk, sms_template=template.pk)
+    assert response.status_code == 302
+    assert response.url == reverse("admin:approvals_process_change", args=[process.pk])
+    node = Node.objects.get()
+    assert (node.key, node.position, node.remind_after.days, node.sms_template) == ("step-1", 0, 2, template)
+    found = list(node.rules.values_list("source", "user", "department", "group", "subject_field"))
+    assert found == [
+        ("department", None, department.pk, None, ""),  # what belongs to another choice is dropped
+        ("role", None, None, role.pk, ""),
+        ("user", person.pk, None, None, ""),
+        ("initiator", None, None, None, ""),
+        ("subject_field", None, None, None, "owner"),
+    ]
+    add_node(admin_client, process, title="Second")
+    assert list(process.nodes.values_list("key", "position")) == [("step-1", 0), ("step-2", 1)]
+
+
+def test_a_rule_that_names_nobody_is_refused(admin_client, process):
+    response = add_node(admin_client, process, [{"source": "department"}])
+    assert "department" in response.context["inline_admin_formsets"][0].formset.errors[0]
+
+
+def test_a_step_has_both_service_and_template_or_neither(admin_client, process, sandbox, template):
+    assert "sms_template" in errors_of(add_node(admin_client, process, sms_service=sandbox.pk))
+    assert "sms_service" in errors_of(add_node(admin_client, process, sms_template=template.pk))
+    assert not Node.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["${userNick} asks", "${processTitle} ${userNick} ${amount}", "Hello"])
+def test_a_template_with_other_variables_is_refused(admin_client, process, sandbox, text):
+    other = SmsTemplate.objects.create(key="other", name="Other", text=text)
+    errors = errors_of(add_node(admin_client, process, sms_service=sandbox.pk, sms_template=other.pk))
+    assert "exactly ${processTitle}, ${userNick}" in errors["sms_template"][0]
+
+
+def test_a_service_needs_what_it_sends_by(admin_client, process, sandbox, template):
+    alibaba = AlibabaCloudSms.objects.create(key="main", name="Main", **ALIBABA)
+    errors = errors_of(add_node(admin_client, process, sms_service=alibaba.pk, sms_template=template.pk))
+    assert "has no template code for “Main”" in errors["sms_template"][0]
+    by_code = SmsTemplate.objects.create(key="code", name="Code", variables="processTitle, userNick")
+    TemplateCode.objects.create(template=by_code, service=alibaba, code="SMS_1")
+    errors = errors_of(add_node(admin_client, process, sms_service=sandbox.pk, sms_template=by_code.pk))
+    assert "has no text" in errors["sms_template"][0]
+    response = add_node(admin_client, process, sms_service=alibaba.pk, sms_template=by_code.pk)
+    assert response.status_code == 302
+
+
+@pytest.mark.parametrize(("status", "words"), [("pending", "still reviewing"), ("rejected", "has rejected")])
+def test_a_code_that_is_not_approved_is_warned_of(admin_client, process, template, status, words):
+    alibaba = AlibabaCloudSms.objects.create(key="main", name="Main", **ALIBABA)
+    TemplateCode.objects.create(template=template, service=alibaba, code="SMS_1", platform_status=status)
+    response = admin_client.post(
+        reverse("admin:approvals_node_add"),
+        node_data(process, sms_service=alibaba.pk, sms_template=template.pk),
+        follow=True,
+    )
+    assert any(words in str(message) for message in response.context["messages"])
+    step = response.context["steps"][0]
+    assert any(words in problem for problem in step.problems)
+    page = admin_client.get(reverse("admin:approvals_node_change", args=[step.node.pk]))
+    assert any(words in warning for warning in page.context["warnings"])
+
+
+def test_the_form_previews_the_text_as_it_is_chosen(admin_client, process, sandbox, template):
+    response = add_node(admin_client, process, sms_service=sandbox.pk, sms_template=template.pk, _refresh="text")
+    assert not Node.objects.exists()
+    assert "Alex asks you to approve: Travel request" in response.text
+    assert not response.context["errors"]
+
+
+def test_a_test_is_sent_through_the_steps_service(admin_client, process, sandbox, template):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    url = reverse("admin:approvals_node_test", args=[node.pk])
+    assert url in admin_client.get(reverse("admin:approvals_node_change", args=[node.pk])).text
+    form = admin_client.get(url).context["form"]
+    assert form.initial == {"processTitle": "Travel request", "userNick": "admin"}
+    assert not SandboxMessage.objects.exists()
+    data = {"phone_number": "+1 206 555 0100", "processTitle": "Travel", "userNick": "Zoë"}
+    response = admin_client.post(url, data, follow=True)
+    assert response.context["sent"].status == "sent"
+    assert "Zoë asks you to approve: Travel" in SandboxMessage.objects.get().text.reveal()
+
+
+def test_who_may_not_send_tests_sends_none(client, process, sandbox, template):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    user = a_person("ed", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(content_type__app_label="approvals"))
+    client.force_login(user)
+    url = reverse("admin:approvals_node_test", args=[node.pk])
+    assert url not in client.get(reverse("admin:approvals_node_change", args=[node.pk])).text
+    assert client.post(url, {}).status_code == 403
+
+
+def test_steps_are_moved(admin_client, process):
+    nodes = [Node.objects.create(process=process, key=key, title=key) for key in "abc"]
+    url = reverse("admin:approvals_process_order", args=[process.pk])
+    assert admin_client.get(url).status_code == 405
+
+    def order():
+        return "".join(process.nodes.order_by("position", "pk").values_list("key", flat=True))
+
+    admin_client.post(url, {"move": f"{nodes[2].pk}:up"})
+    assert order() == "acb"
+    admin_client.post(url, {"move": f"{nodes[0].pk}:down"})
+    assert order() == "cab"
+    for nothing in (f"{nodes[2].pk}:up", f"{nodes[1].pk}:down", "99999:up", f"{nodes[0].pk}:aside", ""):
+        admin_client.post(url, {"move": nothing})
+        assert order() == "cab"
+
+
+def test_a_copy_is_inactive_and_has_a_key_of_its_own(admin_client, process, sandbox, template):
+    person = a_person("ann")
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    Rule.objects.create(node=node, source="user", user=person)
+    for key in ("travel-copy", "travel-copy-2"):
+        response = admin_client.post(reverse("admin:approvals_process_copy", args=[process.pk]))
+        copy = Process.objects.get(key=key)
+        assert response.url == reverse("admin:approvals_process_change", args=[copy.pk])
+        assert not copy.is_active
+        assert [(each.key, each.sms_template, each.rules.get().user) for each in copy.nodes.all()] == [
+            ("a", template, person)
+        ]
+    process.refresh_from_db()
+    assert process.is_active
+    assert process.nodes.get().rules.count() == 1
+    assert admin_client.get(reverse("admin:approvals_process_copy", args=[process.pk])).status_code == 405
+
+
+def test_the_flow_is_drawn(admin_client, process, sandbox, template):
+    node = Node.objects.create(
+        process=process, key="a", title="Both <managers> & 财务部门的所有负责人请尽快审批这个申请谢谢大家", mode="all"
+    )
+    Rule.objects.create(node=node, source="role", group=a_role("Managers"))
+    Node.objects.create(process=process, key="b", title="Told", kind="cc", position=1)
+    response = admin_client.get(reverse("admin:approvals_process_change", args=[process.pk]))
+    picture = response.context["picture"]
+    assert [box.is_cc for box in picture.boxes] == [False, True]
+    assert picture.boxes[0].y + picture.boxes[0].height < picture.boxes[1].y < picture.end
+    assert "All, at once: role Managers" in response.text
+    assert "Both &lt;managers&gt;" in response.text
+    assert " style=" not in response.text.split("approvals-picture", 1)[1].split("</svg>")[0]
+
+
+def test_people_are_found_by_those_who_edit_steps(admin_client, client):
+    a_person("ann")
+    url = f"{reverse('admin:approvals_find')}?field_name=users&term=an"
+    assert [each["text"] for each in admin_client.get(url).json()["results"]] == ["Ann (ann)"]
+    client.force_login(a_person("ed", is_staff=True))
+    assert client.get(url).status_code == 403
+
+
+def test_other_engines_get_their_texts(admin_client, sandbox, template):
+    data = {"engine": "viewflow", "process_key": "order", "node_key": "", "sms_service": sandbox.pk}
+    url = reverse("admin:approvals_enginesms_add")
+    other = SmsTemplate.objects.create(key="other", name="Other", text="Hello")
+    assert "sms_template" in errors_of(admin_client.post(url, {**data, "sms_template": other.pk}))
+    assert admin_client.post(url, {**data, "sms_template": template.pk}).status_code == 302
+    assert EngineSms.objects.get().node_key == ""
+
+
+def test_the_list_of_processes_has_a_constant_number_of_queries(admin_client, django_assert_num_queries):
+    def ask(count):
+        for number in range(count):
+            process = Process.objects.create(key=f"p{count}-{number}", title=f"P {number}")
+            Node.objects.create(process=process, key="a", title="A")
+        with django_assert_num_queries(5):
+            admin_client.get(reverse("admin:approvals_process_changelist"))
+
+    ask(1)
+    ask(20)
