@@ -211,7 +211,7 @@ class TestButtons:
         assert Notification.objects.get().status == NotificationStatus.PAUSED
         page = admin_client.get(page_of(notification)).content.decode()
         assert "/resume/" in page
-        assert "/pause/" not in page
+        assert f"/{notification.pk}/pause/" not in page
         admin_client.post(page_of(notification, "resume"))
         assert Notification.objects.get().status == NotificationStatus.RUNNING
         assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == ["Paused.", "Resumed."]

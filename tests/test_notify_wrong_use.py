@@ -144,11 +144,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[SmsError], str]] = {
     # Service and template
     "no service": (with_(service=None), IncompleteNotification, "service="),
     "no template": (with_(template=None), IncompleteNotification, "template="),
-    "unknown service": (with_(service="carrier"), UnknownService, "'carrier'"),
+    "unknown service": (with_(service="carrier"), UnknownService, "carrier"),
     "empty service": (with_(service=""), UnknownService, "Known keys"),
     "a service's id": (with_(service=1), UnknownService, "int"),
     "inactive service": (with_(service="off"), InactiveService, "Switched off"),
-    "unknown template": (with_(template="welcome"), UnknownTemplate, "'welcome'"),
+    "unknown template": (with_(template="welcome"), UnknownTemplate, "welcome"),
     "a text for a template": (with_(template=f"Call {PRIVATE}"), UnknownTemplate, "template"),
     "a template's id": (with_(template=1), UnknownTemplate, "int"),
     "a code for a service of texts": (with_(template="SMS_123456"), UnusableTemplate, "SMS_123456"),

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 
-from sms_services.admin.privacy import private_post
+from sms_services.error_pages import private_post
 
 from ..models import EngineSms
 from .choosing import ChoosesText

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from sms_services.admin.privacy import private_post
+from sms_services.error_pages import private_post
 
 from ..models import Node, Process
 from ..registry import predicate_choices, resolver_choices

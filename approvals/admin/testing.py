@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from sms_services.admin.privacy import private_post
 from sms_services.advice import advice_for
 from sms_services.api import send_message
+from sms_services.error_pages import private_post
 from sms_services.exceptions import InvalidPhoneNumber, SmsError
 from sms_services.models import SandboxSms, SmsMessage
 from sms_services.phone_numbers import normalize
