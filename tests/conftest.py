@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from django.utils import translation
 
 from . import network
 from .replica import ReadsElsewhere
@@ -52,6 +53,13 @@ def _closed_network() -> Iterator[None]:
     network.attempts.clear()
     yield
     assert not network.attempts, f"The test tried to reach {', '.join(network.attempts)}."
+
+
+@pytest.fixture(autouse=True)
+def _language_of_its_own() -> Iterator[None]:
+    """The language of a test's last request does not outlive the test."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
