@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ("sms_services", "login_mobile")
 CATALOG = Path("locale/zh_Hans/LC_MESSAGES/django.po")
 TOOLS = ("xgettext", "msguniq", "msgmerge", "msgattrib", "msgfmt")
-HOW_TO = "In the app's folder: ../manage.py makemessages -l zh_Hans --no-location --no-wrap; translate; compilemessages."
+HOW_TO = (
+    "In the app's folder: ../manage.py makemessages -l zh_Hans --no-location --no-wrap; translate; compilemessages."
+)
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\$\{\w+\}|</?\w[^>]*>")
 TRANSLATING = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
 
