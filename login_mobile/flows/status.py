@@ -19,7 +19,8 @@ from .finding import challenge_of
 #: How far back, and at how many texts, is looked to see whether the provider works.
 LATELY = timedelta(minutes=10)
 LATEST = 5
-_NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED)
+#: In doubt counts too: whoever waits for a text whose request has timed out mostly waits in vain.
+_NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN)
 
 
 @dataclass(frozen=True)
