@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 # What an admin chooses
 
@@ -74,8 +75,8 @@ class CommentPolicy(models.TextChoices):
 class RequestStatus(models.TextChoices):
     RUNNING = "running", _("Running")
     RETURNED = "returned", _("Returned to the initiator")
-    APPROVED = "approved", _("Approved")
-    REJECTED = "rejected", _("Rejected")
+    APPROVED = "approved", pgettext_lazy("approvals", "Approved")
+    REJECTED = "rejected", pgettext_lazy("approvals", "Rejected")
     WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
@@ -84,8 +85,8 @@ class TaskStatus(models.TextChoices):
 
     WAITING = "waiting", _("Waiting")
     PENDING = "pending", _("Pending")
-    APPROVED = "approved", _("Approved")
-    REJECTED = "rejected", _("Rejected")
+    APPROVED = "approved", pgettext_lazy("approvals", "Approved")
+    REJECTED = "rejected", pgettext_lazy("approvals", "Rejected")
     RETURNED = "returned", _("Returned")
     TRANSFERRED = "transferred", _("Transferred")
     CANCELLED = "cancelled", _("Cancelled")
@@ -98,8 +99,8 @@ class VisitStatus(models.TextChoices):
 
     RUNNING = "running", _("Running")
     PAUSED = "paused", _("Paused")
-    APPROVED = "approved", _("Approved")
-    REJECTED = "rejected", _("Rejected")
+    APPROVED = "approved", pgettext_lazy("approvals", "Approved")
+    REJECTED = "rejected", pgettext_lazy("approvals", "Rejected")
     RETURNED = "returned", _("Returned")
     COPIED = "copied", _("Copied")
     SKIPPED = "skipped", _("Skipped")
@@ -117,9 +118,9 @@ class EventKind(models.TextChoices):
     PASSED = "passed", _("Passed: nobody was found")
     PAUSED = "paused", _("Paused")
     RESUMED = "resumed", _("Resumed")
-    APPROVED = "approved", _("Approved")
+    APPROVED = "approved", pgettext_lazy("approvals", "Approved")
     APPROVED_BEFORE = "approved_before", _("Approved earlier in this round")
-    REJECTED = "rejected", _("Rejected")
+    REJECTED = "rejected", pgettext_lazy("approvals", "Rejected")
     RETURNED = "returned", _("Returned")
     RESUBMITTED = "resubmitted", _("Submitted again")
     TRANSFERRED = "transferred", _("Transferred")
@@ -146,7 +147,7 @@ class TextState(models.TextChoices):
     WAITING = "waiting", _("Waiting")
     ORDERED = "ordered", _("Handed over")
     SKIPPED = "skipped", _("Skipped: all were done already")
-    FAILED = "failed", _("Failed")
+    FAILED = "failed", pgettext_lazy("approvals", "Failed")
 
 
 #: Tasks that can still be acted on, now or in their turn.

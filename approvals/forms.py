@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from .models import Request
 
@@ -19,7 +20,10 @@ class StartForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     reason = forms.CharField(
-        label=_("Reason"), max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 6})
+        label=pgettext_lazy("approvals", "Reason"),
+        max_length=4000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 6}),
     )
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
 
@@ -29,7 +33,10 @@ class ResubmitForm(forms.Form):
 
     title = forms.CharField(label=_("Title"), max_length=Request._meta.get_field("title").max_length)
     reason = forms.CharField(
-        label=_("Reason"), max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 5})
+        label=pgettext_lazy("approvals", "Reason"),
+        max_length=4000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5}),
     )
     comment = forms.CharField(
         label=_("What has changed"), max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 2})

@@ -62,7 +62,7 @@ def write_text(
     **kwargs: Any,
 ) -> None:
     """Write down what is to be texted, once per event."""
-    if service is None and template is None:
+    if service is None and template is None and not isinstance(request, Request):
         service, template = _configured(engine, process_key, node_key)
     people = {user.pk: user for user in recipients}
     if not people or (service is None and template is None):

@@ -4,8 +4,10 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from approvals.models import EngineSms, Node, Process, Rule
+from approvals.api import approve, submit
+from approvals.models import EngineSms, Node, NodeText, Process, Rule
 from sms_services.models import AlibabaCloudSms, SandboxMessage, SandboxSms, SmsTemplate, TemplateCode
+from tests.approval_processes import a_process, step, task_of
 from tests.people import a_department, a_person, a_role
 
 pytestmark = pytest.mark.django_db
@@ -270,3 +272,34 @@ def test_the_list_of_processes_has_a_constant_number_of_queries(admin_client, dj
 
     ask(1)
     ask(20)
+
+
+@pytest.mark.parametrize(("model", "queries"), [("request", 5), ("task", 4), ("event", 4), ("nodetext", 4)])
+def test_lists_to_look_at_have_a_constant_number_of_queries(admin_client, django_assert_num_queries, model, queries):
+    people = [a_person(name) for name in ("ann", "bob", "cid")]
+    process = a_process(step(*people[1:], title="Manager", mode="all"))
+    admin_client.get(reverse(f"admin:approvals_{model}_changelist"))
+    for count in (1, 15):
+        for number in range(count):
+            row = submit(process, people[0], title=f"Trip {count}-{number}")
+            NodeText.objects.create(
+                event_id=f"{row.pk}", process_title="Trip", node_key="a", kind="approval", reason="reached", request=row
+            )
+        with django_assert_num_queries(queries):
+            response = admin_client.get(reverse(f"admin:approvals_{model}_changelist"))
+        assert len(response.context["cl"].result_list) >= count
+
+
+def test_a_request_is_looked_at_and_not_changed(admin_client):
+    ann, bob = a_person("ann"), a_person("bob")
+    row = submit(a_process(step(bob, title="Manager")), ann, title="To Rome")
+    approve(task_of(row, bob), bob, "Good idea")
+    url = reverse("admin:approvals_request_change", args=[row.pk])
+    shown = admin_client.get(url).text
+    for words in ("To Rome", "Manager", "Good idea", reverse("approvals:request", args=[row.pk])):
+        assert words in shown
+    assert admin_client.post(url, {"title": "To Paris"}).status_code == 403
+    for model in ("request", "task", "event", "nodetext"):
+        assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
+    paused = reverse("admin:approvals_request_changelist") + "?paused=1"
+    assert not admin_client.get(paused).context["cl"].result_list

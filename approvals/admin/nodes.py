@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from sms_services.error_pages import private_post
 
@@ -67,7 +68,7 @@ class NodeAdmin(SendsTests, admin.ModelAdmin):
     change_form_template = "admin/approvals/node/change_form.html"
     fieldsets = (
         (_("Step"), {"fields": ("process", "title", "key", "kind", "mode", "condition")}),
-        (_("Text"), {"fields": ("sms_service", "sms_template")}),
+        (pgettext_lazy("approvals", "Text"), {"fields": ("sms_service", "sms_template")}),
         (_("Special cases"), {"fields": ("nobody_found", "initiator_policy", "repeat_policy")}),
         (
             _("What approvers can do"),

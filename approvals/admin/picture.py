@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from ..choices import NodeKind, RuleSource
+from ..choices import NodeKind, RequestStatus, RuleSource
 from ..models import Node, Process, Rule
 from ..names import name_of
 from ..registry import predicate_choices, resolver_choices
@@ -91,7 +91,7 @@ def picture_of(process: Process, steps: Sequence[Step]) -> Picture:
         title=_("The flow of “%(process)s”") % {"process": process},
         description=" → ".join(f"{step.node.title} ({step.node.get_kind_display()})" for step in steps),
         begin=_("Submitted"),
-        outcome=_("Approved"),
+        outcome=str(RequestStatus.APPROVED.label),
     )
 
 
