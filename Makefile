@@ -1,6 +1,8 @@
 # `make run` and `make test` need nothing but make and Python 3.11 or newer.
 PYTHON ?= python3
 PORT ?= 8000
+# Tests run in a process per core; more than four at once are too many for one database server.
+SIDE_BY_SIDE ?= -n auto --maxprocesses 4
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
@@ -24,8 +26,8 @@ run: .venv/installed
 	@honcho --env /dev/null --no-prefix start --port $(PORT) || test $$? -eq 130
 
 test: lint
-	@python -m pytest
-	@python -m tests.services pytest -m "databases and not soak"
+	@python -m pytest $(SIDE_BY_SIDE)
+	@python -m tests.services pytest $(SIDE_BY_SIDE) -m "databases and not soak"
 
 lint: .venv/installed-dev
 	ruff check .
