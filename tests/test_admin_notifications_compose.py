@@ -17,6 +17,7 @@ from notifications.models import Notification, NotificationPreset, SuppressedNum
 from sms_services.choices import SkipReason
 from sms_services.encryption import MASK
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, TemplateCode
+from sms_services.providers.base import Verification
 from tests.log_messages import log_in
 from tests.people import a_department, a_person, a_role, people
 from tests.services_under_test import create_template
@@ -156,6 +157,7 @@ class TestRefusals:
             ({"variables-device-text": " "}, "device: enter what the text says"),
             ({"variables-name-source": "caller"}, "name: choose where it comes from"),
             ({"expires_at": "2020-01-01T10:00"}, "Choose a time that lies ahead"),
+            ({"send_at": "2020-01-01T10:00"}, "This time has passed. Leave it empty to send at once"),
             ({"send_at": "2090-01-02T10:00", "expires_at": "2090-01-01T10:00"}, "Choose a time that lies ahead"),
             ({"key": "x"}, "valid UUID"),
         ],
@@ -189,6 +191,18 @@ class TestRefusals:
             TemplateCode.objects.create(template=template, service=service, code="SMS_1", platform_status=status)
         response = admin_client.post(COMPOSE, form(service, template, departments=two_halls[0].pk))
         assert words in response.content.decode()
+
+    def test_a_service_whose_signature_is_not_approved_is_refused(self, admin_client, two_halls):
+        service = AlibabaCloudSms.objects.create(
+            key="cn", name="China", access_key="LTAI5tExampleKey0", access_secret="secret", verify_sign="Example"
+        )
+        service.keep_verification(Verification(ok=True, signature_status="rejected"))
+        template = create_template(key="news", text="News")
+        TemplateCode.objects.create(template=template, service=service, code="SMS_1", platform_status="approved")
+        fields = form(service, template, departments=two_halls[0].pk, _review="1")
+        page = admin_client.post(COMPOSE, fields)
+        assert "has rejected the signature" in page.context["form"].errors["service"][0]
+        assert "template" not in page.context["form"].errors
 
     def test_nobody_who_can_get_a_text_is_refused(self, admin_client, sandbox, alarm):
         response = admin_client.post(COMPOSE, form(sandbox, alarm, users=a_person("zoe").pk))
@@ -264,6 +278,32 @@ class TestSending:
         assert notification.status == "scheduled"
         assert abs(notification.send_at - begin) < timedelta(minutes=1)
         assert notification.expires_at - notification.send_at == timedelta(hours=2)
+
+    def test_a_time_that_has_just_passed_is_now_and_the_words_say_so(self, admin_client, sandbox, alarm, two_halls):
+        just_now = timezone.localtime() - timedelta(minutes=1)
+        fields = form(sandbox, alarm, departments=two_halls[0].pk, send_at=f"{just_now:%Y-%m-%dT%H:%M}")
+        question = admin_client.post(COMPOSE, fields)
+        assert "Send to 2 people" in words_of(question)
+        assert "Not before at once" in words_of(question)
+        sent = admin_client.post(COMPOSE, {**carried(question), "_send": "1"}, follow=True)
+        assert "It is on its way." in words_of(sent)
+
+    def test_a_form_that_was_sent_says_so_when_its_time_has_passed(self, admin_client, sandbox, alarm, two_halls):
+        begin = timezone.localtime() + timedelta(days=1)
+        fields = form(sandbox, alarm, departments=two_halls[0].pk, send_at=f"{begin:%Y-%m-%dT%H:%M}")
+        answer = {**carried(admin_client.post(COMPOSE, fields)), "_send": "1"}
+        admin_client.post(COMPOSE, answer)
+        again = admin_client.post(COMPOSE, {**answer, "send_at": "2020-01-01T10:00"}, follow=True)
+        assert "was sent before" in words_of(again)
+
+    def test_the_people_are_counted_once_per_answer(self, admin_client, sandbox, alarm, two_halls):
+        fields = form(sandbox, alarm, departments=two_halls[0].pk)
+        with CaptureQueriesContext(connection) as captured:
+            question = admin_client.post(COMPOSE, fields)
+        assert sum("n_people" in query["sql"] for query in captured) == 1
+        with CaptureQueriesContext(connection) as captured:
+            admin_client.post(COMPOSE, {**carried(question), "_send": "1", "confirmed": "9"})
+        assert sum("n_people" in query["sql"] for query in captured) == 1
 
     def test_it_can_begin_with_a_preset(self, admin_client, sandbox, alarm, two_halls):
         preset = NotificationPreset.objects.create(

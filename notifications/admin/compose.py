@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -21,9 +22,11 @@ from sms_services.exceptions import SmsError
 from sms_services.models import SmsService, SmsTemplate
 
 from ..api import notify
+from ..choices import NotificationStatus
 from ..exceptions import IdempotencyConflict
 from ..models import Notification, NotificationPreset
 from ..rows import notifications
+from ..summary import RecipientsSummary
 from .composing import Composing
 from .fields import REFRESH, FoundManyField, VariablesField, shown_variables
 from .finding import known_kinds
@@ -34,6 +37,8 @@ COMPOSE = "notifications.compose_notification"
 REVIEW, EDIT, SEND = "_review", "_edit", "_send"
 #: What is not handed on from one page to the next one.
 _NOT_CARRIED = {"csrfmiddlewaretoken", "counted", "confirmed", REFRESH, REVIEW, EDIT, SEND}
+#: A beginning that passed so recently was meant as now: somebody read the question for so long.
+_GRACE = timedelta(minutes=5)
 
 
 class LocalDateTimeInput(forms.DateTimeInput):
@@ -93,9 +98,23 @@ class ComposeForm(Composing, forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         send_at, expires_at = cleaned.get("send_at"), cleaned.get("expires_at")
+        if send_at and send_at < timezone.now() - _GRACE:
+            self.add_error("send_at", _("This time has passed. Leave it empty to send at once, or choose a later one."))
         if expires_at and expires_at <= max(send_at or timezone.now(), timezone.now()):
             self.add_error("expires_at", _("Choose a time that lies ahead, and after the beginning."))
         return cleaned
+
+    @property
+    def begins_later(self) -> bool:
+        """Whether it is scheduled, rather than sent at once."""
+        send_at = self.cleaned_data["send_at"]
+        return send_at is not None and send_at > timezone.now()
+
+    def sent_before(self, request: HttpRequest) -> Notification | None:
+        """What this form sent, whatever is wrong with it by now."""
+        if "key" not in self.cleaned_data:
+            return None
+        return notifications().filter(idempotency_key=self.idempotency_key(request)).first()
 
     @property
     def preset_row(self) -> NotificationPreset | None:
@@ -149,29 +168,29 @@ class Composes:
         if EDIT in request.POST:
             return self._form_page(request, self._refreshed(request))
         form = ComposeForm(request, self.admin_site, request.POST)  # type: ignore[attr-defined]
-        if not form.is_valid():
-            return self._form_page(request, form)
-        sent = notifications().filter(idempotency_key=form.idempotency_key(request)).first()
-        if sent is not None:
+        is_valid = form.is_valid()
+        if (sent := form.sent_before(request)) is not None:
             messages.info(
                 request, _("This form was sent before, and nothing was sent again. To send more, compose anew.")
             )
             return self._sent_page(request, sent)
+        if not is_valid:
+            return self._form_page(request, form)
         summary = summary_of(form)
         if summary is None or not summary.reachable:
             form.add_error(None, _("None of these people can get a text. The preview says why."))
-            return self._form_page(request, form)
+            return self._form_page(request, form, Overview.with_people(form, summary))
         confirmed = request.POST.get("confirmed", "")
         if SEND in request.POST and confirmed == str(summary.reachable):
-            return self._send(request, form)
-        return self._question_page(request, form, was=confirmed if SEND in request.POST else "")
+            return self._send(request, form, summary)
+        return self._question_page(request, form, summary, was=confirmed if SEND in request.POST else "")
 
     def _refreshed(self, request: HttpRequest) -> ComposeForm:
         data = request.POST.copy()
         data[REFRESH] = "1"
         return ComposeForm(request, self.admin_site, data)  # type: ignore[attr-defined]
 
-    def _send(self, request: HttpRequest, form: ComposeForm) -> HttpResponse:
+    def _send(self, request: HttpRequest, form: ComposeForm, summary: RecipientsSummary) -> HttpResponse:
         preset = form.preset_row
         try:
             notification = notify(*([preset] if preset else []), **form.arguments(request))
@@ -180,10 +199,10 @@ class Composes:
             return self._sent_page(request, notifications().get(pk=error.notification_id))
         except SmsError as error:
             form.add_error(None, str(error))
-            return self._form_page(request, form)
+            return self._form_page(request, form, Overview.with_people(form, summary))
         self.log_addition(request, notification, [{"added": {}}])  # type: ignore[attr-defined]
-        words = _("It is scheduled.") if notification.send_at else _("It is on its way.")
-        messages.success(request, words)
+        is_scheduled = notification.status == NotificationStatus.SCHEDULED
+        messages.success(request, _("It is scheduled.") if is_scheduled else _("It is on its way."))
         return self._sent_page(request, notification)
 
     def _sent_page(self, request: HttpRequest, notification: Notification) -> HttpResponse:
@@ -194,21 +213,22 @@ class Composes:
             url = reverse("admin:notifications_notification_compose")
         return HttpResponseRedirect(url)
 
-    def _form_page(self, request: HttpRequest, form: ComposeForm) -> HttpResponse:
-        context = {"title": _("Compose a notification"), "form": form, "overview": Overview.of(form)}
+    def _form_page(self, request: HttpRequest, form: ComposeForm, overview: Overview | None = None) -> HttpResponse:
+        context = {"title": _("Compose a notification"), "form": form, "overview": overview or Overview.of(form)}
         return self._page(request, form, "compose.html", context)
 
-    def _question_page(self, request: HttpRequest, form: ComposeForm, was: str) -> HttpResponse:
-        overview = Overview.of(form)
+    def _question_page(
+        self, request: HttpRequest, form: ComposeForm, summary: RecipientsSummary, was: str
+    ) -> HttpResponse:
         context = {
             "title": _("Send this?"),
             "form": form,
-            "overview": overview,
+            "overview": Overview.with_people(form, summary),
             "was": int(was) if was.isascii() and was.isdecimal() else None,
             "carried": _carried(request.POST),
             "service": form.chosen_service,
             "template": form.chosen_template,
-            "send_at": form.cleaned_data["send_at"],
+            "send_at": form.cleaned_data["send_at"] if form.begins_later else None,
             "expires_at": form.cleaned_data["expires_at"],
         }
         return self._page(request, form, "confirm.html", context)

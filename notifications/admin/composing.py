@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 
 from sms_services.choices import Purpose
+from sms_services.exceptions import UnusableTemplate
 from sms_services.models import SmsService, SmsTemplate, TemplateCode
 
 from .fields import TEXT, Refreshable
@@ -59,6 +60,8 @@ class Composing(Refreshable):
         service, template = cleaned.get("service"), cleaned.get("template")
         if service is not None and not service.is_active:
             self._for_now("service", _("“%(service)s” is deactivated. Activate it first.") % {"service": service})
+        elif service is not None and service.problem:
+            self._for_now("service", service.problem)
         if template is not None:
             self._check_template(service, template)
         return cleaned
@@ -66,7 +69,7 @@ class Composing(Refreshable):
     def _check_template(self, service: SmsService | None, template: SmsTemplate) -> None:
         if template.purpose == Purpose.OTP:
             self.add_error("template", _("One-time codes cannot be sent as a notification. Choose another template."))
-        elif service is not None and (problem := template.problem_with(service)):
+        elif service is not None and (problem := _template_problem(template, service)):
             has_code = service.sends_by_code and template.codes.filter(service_id=service.pk).exists()
             if has_code:  # the platform may approve of it any day
                 self._for_now("template", problem)
@@ -128,6 +131,15 @@ def split(variables: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]
     """Variables as they are stored: the literal ones, and the names of the fields that the others are read from."""
     literals = {name: value for name, value in variables.items() if isinstance(value, str)}
     return literals, {name: value.name for name, value in variables.items() if name not in literals}
+
+
+def _template_problem(template: SmsTemplate, service: SmsService) -> str | None:
+    """What is wrong with the template itself; what is wrong with the service is said there."""
+    try:
+        template.registration_for(service)
+    except UnusableTemplate as problem:
+        return str(problem)
+    return None
 
 
 def _row(model: Any, pk: Any) -> Any:

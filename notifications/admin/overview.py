@@ -44,12 +44,19 @@ class Overview:
 
     @classmethod
     def of(cls, form: Composing) -> "Overview":
-        summary = None if form.data.get(REFRESH) == ONLY_TEXT else summary_of(form)
+        """What the form needs: the people are counted unless only the text is followed."""
+        return cls.with_people(form, None if form.data.get(REFRESH) == ONLY_TEXT else summary_of(form))
+
+    @classmethod
+    def with_people(cls, form: Composing, summary: RecipientsSummary | None) -> "Overview":
+        """With people that were counted before."""
         reachable = summary.reachable if summary else _counted(form.data)
         preview = preview_of(form)
         problem = ""
         if form.chosen_service is not None and form.chosen_template is not None:
             problem = form.chosen_template.problem_with(form.chosen_service) or ""
+        elif form.chosen_service is not None:
+            problem = form.chosen_service.problem or ""
         return cls(summary, reachable, preview, _estimate(form.chosen_service, preview, reachable), problem)
 
 

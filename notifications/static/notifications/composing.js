@@ -15,7 +15,7 @@ function keepUpToDate(form) {
   const TEXT = "text"; // the people stay the same: they need not be counted again
   const PATIENCE = 300;
   let timer = 0;
-  let latest = 0;
+  let request = new AbortController();
   let countPeople = false;
 
   // Django's pop-ups and autocomplete fields speak with jQuery's events, which only jQuery hears.
@@ -30,13 +30,15 @@ function keepUpToDate(form) {
   });
 
   async function update() {
-    const number = ++latest;
+    request.abort(); // its answer would be of an older form: the server need not work on it
+    request = new AbortController();
+    const { signal } = request;
     const withPeople = countPeople;
     const data = new FormData(form);
     data.set("_refresh", withPeople ? "all" : TEXT);
     let fresh;
     try {
-      const response = await fetch(form.action || window.location.href, { method: "POST", body: data });
+      const response = await fetch(form.action || window.location.href, { method: "POST", body: data, signal });
       if (!response.ok || response.redirected) {
         return;
       }
@@ -44,9 +46,9 @@ function keepUpToDate(form) {
       // The parser takes what is for browsers without scripts for elements, and their buttons for the form's.
       fresh.querySelectorAll("noscript").forEach((element) => element.remove());
     } catch {
-      return; // the next change tries again
+      return; // it was aborted, or the next change tries again
     }
-    if (number !== latest) {
+    if (signal.aborted) {
       return;
     }
     if (withPeople) {
