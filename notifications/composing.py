@@ -174,7 +174,7 @@ def _variables(call: Call, template: SmsTemplate) -> Variables:
     variables = call.variables
     if call.preset is not None:
         looked_up = {name: F(path) for name, path in call.preset.recipient_fields.items()}
-        preset = checked_variables({**call.preset.variables, **looked_up})  # the settings may have changed since
+        preset = checked_variables({**call.preset.literals, **looked_up})  # the settings may have changed since
         # A template that was changed, or that the call gives, may no longer have all that the preset fills in.
         variables = preset.only(template.variable_names).overridden_by(variables)
     if template.pk or template.text:

@@ -369,6 +369,18 @@ class TestPermissions:
         notification = Notification.objects.get()
         assert client.get(f"{LIST}{notification.pk}/change/").status_code == 403
 
+    def test_only_who_may_see_presets_begins_with_one(self, client, sandbox, alarm, two_halls):
+        NotificationPreset.objects.create(
+            key="alarm", name="Night alarm", service=sandbox, template=alarm, variables={"device": "Pump 7"}
+        )
+        log_in(client, "compose_notification")
+        assert client.get(COMPOSE, {"preset": "alarm"}).status_code == 403
+        assert client.get(COMPOSE, {"preset": "none"}).status_code == 403
+        fields = form(sandbox, alarm, departments=two_halls[0].pk, preset="alarm")
+        assert "Night alarm" not in client.post(COMPOSE, fields).content.decode()
+        log_in(client, "compose_notification", "view_notificationpreset", name="boss")
+        assert "Pump 7" in client.get(COMPOSE, {"preset": "alarm"}).content.decode()
+
     def test_what_is_missing_can_only_be_added_by_who_may(self, client, sandbox):
         log_in(client, "compose_notification", "add_smstemplate")
         page = client.get(COMPOSE).content.decode()

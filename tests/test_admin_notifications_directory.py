@@ -9,7 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from notifications.api import notify
 from notifications.models import Department, NotificationPreset, SuppressedNumber
+from sms_services.exceptions import InvalidParams
 from tests.log_messages import log_in
 from tests.people import a_department, a_person, a_role, people
 from tests.services_under_test import create_template
@@ -18,6 +20,7 @@ pytest_plugins = ["tests.services_under_test"]
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 LIST = "/admin/notifications/department/"
+COMPOSE = "/admin/notifications/notification/compose/"
 FIND = "/admin/notifications/notification/find/"
 SUPPRESSED = "/admin/notifications/suppressednumber/"
 NUMBER, MASKED = "+12065550123", "+1 206****0123"
@@ -334,6 +337,29 @@ class TestPresets:
         assert response.status_code == 200
         assert words in response.content.decode()
         assert not NotificationPreset.objects.exists()
+
+    def test_a_sensitive_variable_is_never_kept_with_a_preset(self, admin_client, sandbox):
+        door = create_template(key="door", text="Door ${pin}")
+        fields = self.form(sandbox, door, users=a_person("ada", "+12065550101").pk)
+        literal = {"variables-pin-source": "text", "variables-pin-text": "Zq7Kx9"}
+        response = admin_client.post(self.ADD, {**fields, **literal})
+        assert "pin: it is sensitive" in response.content.decode()
+        assert not NotificationPreset.objects.exists()
+        assert admin_client.post(self.ADD, {**fields, "variables-pin-source": "caller"}).status_code == 302
+
+    def test_a_sensitive_variable_that_a_preset_holds_is_neither_shown_nor_sent(self, admin_client, sandbox):
+        door = create_template(key="door", text="Door ${pin}")
+        preset = NotificationPreset.objects.create(
+            key="door", name="Door", service=sandbox, template=door, variables={"pin": "Zq7Kx9"}
+        )
+        preset.users.add(a_person("ada", "+12065550101"))
+        for url in (f"/admin/notifications/notificationpreset/{preset.pk}/change/", f"{COMPOSE}?preset=door"):
+            page = admin_client.get(url).content.decode()
+            assert "<code>pin</code>" in page
+            assert "Zq7Kx9" not in page
+        with pytest.raises(InvalidParams, match="pin"):
+            notify("door")
+        notify("door", variables={"pin": "1234"})
 
     def test_one_time_codes_and_templates_without_text_are_refused(self, admin_client, sandbox):
         otp = create_template(key="login", text="Code ${code}", purpose="otp")

@@ -79,6 +79,7 @@ class ComposeForm(Composing, forms.Form):
 
     def __init__(self, request: HttpRequest, admin_site: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._may_see_presets = _may_see_presets(request, admin_site)
         for kind in known_kinds():
             self.fields[kind] = FoundManyField(kind, admin_site)
         for name in ("service", "template"):
@@ -119,7 +120,7 @@ class ComposeForm(Composing, forms.Form):
     @property
     def preset_row(self) -> NotificationPreset | None:
         """The preset that it began with, as long as its template is the same."""
-        key = str(self._given("preset") or "")
+        key = str(self._given("preset") or "") if self._may_see_presets else ""
         preset = NotificationPreset.objects.filter(key=key).first() if key else None
         return preset if preset and self.chosen_template and preset.template_id == self.chosen_template.pk else None
 
@@ -163,7 +164,8 @@ class Composes:
         if not request.user.has_perm(COMPOSE):
             raise PermissionDenied
         if request.method != "POST":
-            form = ComposeForm(request, self.admin_site, initial=_initial(request))  # type: ignore[attr-defined]
+            initial = _initial(request, self.admin_site)  # type: ignore[attr-defined]
+            form = ComposeForm(request, self.admin_site, initial=initial)  # type: ignore[attr-defined]
             return self._form_page(request, form)
         if EDIT in request.POST:
             return self._form_page(request, self._refreshed(request))
@@ -248,10 +250,18 @@ class Composes:
         return TemplateResponse(request, f"admin/notifications/notification/{template}", context)
 
 
-def _initial(request: HttpRequest) -> dict[str, Any]:
-    """A new form: empty, or as a preset says."""
+def _may_see_presets(request: HttpRequest, admin_site: Any) -> bool:
+    if not admin_site.is_registered(NotificationPreset):
+        return request.user.has_perm("notifications.view_notificationpreset")
+    return bool(admin_site.get_model_admin(NotificationPreset).has_view_permission(request))
+
+
+def _initial(request: HttpRequest, admin_site: Any) -> dict[str, Any]:
+    """A new form: empty, or as a preset says, for those who may see presets."""
     initial: dict[str, Any] = {"key": uuid.uuid4()}
     if key := request.GET.get("preset"):
+        if not _may_see_presets(request, admin_site):
+            raise PermissionDenied
         preset = NotificationPreset.objects.filter(key=key).first()
         if preset is None:
             raise Http404
@@ -260,7 +270,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
             "service": preset.service_id,
             "template": preset.template_id,
             "include_subdepartments": preset.include_subdepartments,
-            "variables": shown_variables(preset.variables, preset.recipient_fields),
+            "variables": shown_variables(preset.literals, preset.recipient_fields),
             **{kind: list(getattr(preset, kind).values_list("pk", flat=True)) for kind in known_kinds()},
         }
     return initial

@@ -37,7 +37,7 @@ class PresetForm(Composing, forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["variables"] = shown_variables(self.instance.variables, self.instance.recipient_fields)
+        self.initial["variables"] = shown_variables(self.instance.literals, self.instance.recipient_fields)
         if "service" in self.fields:  # else it is only looked at
             self.prepare()
 

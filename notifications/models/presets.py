@@ -1,9 +1,12 @@
 """Presets: notifications that an admin configures and that code sends by their key."""
 
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.models import SmsService, SmsTemplate
+from sms_services.params import sensitive_names
 
 from .audience import Audience
 
@@ -32,3 +35,20 @@ class NotificationPreset(Audience):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if kept := sorted(self._sensitive()):
+            words = gettext(
+                "%(name)s: it is sensitive, and a preset is kept in plain text. Leave it to whoever sends the preset."
+            )
+            raise ValidationError({"variables": [words % {"name": name} for name in kept]})
+
+    @property
+    def literals(self) -> dict[str, str]:
+        """What it says itself. Never a sensitive variable, even if one was stored: whoever sends it says it."""
+        hidden = self._sensitive()
+        return {name: value for name, value in self.variables.items() if name not in hidden}
+
+    def _sensitive(self) -> set[str]:
+        return sensitive_names(self.template.purpose if self.template_id else "", self.variables)
