@@ -22,8 +22,8 @@ from .audience import audience_of, check_existence
 from .bell import ring_for, ring_for_queued
 from .choices import NotificationStatus
 from .composing import checked_call
-from .exceptions import NothingToRetry, WrongStatus
-from .expansion.ending import end
+from .exceptions import InvalidTime, NothingToRetry, WrongStatus
+from .expansion.ending import skip_too_late
 from .expansion.expanding import POLL
 from .expansion.pages import failures_of
 from .models import Department, Notification, NotificationPreset
@@ -106,6 +106,8 @@ def notify(
 def pause(notification: Notification | int) -> Notification:
     """Stop a scheduled or running notification until it is resumed. What is being sent at this moment still leaves.
 
+    One that is still paused at its ``expires_at`` ends then.
+
     Args:
         notification: a ``Notification`` or its primary key. Its row is read anew; for all functions below as well.
 
@@ -118,7 +120,8 @@ def pause(notification: Notification | int) -> Notification:
     """
     with transaction.atomic(using=database()):
         changed = _row(notification).filter(status__in=(NotificationStatus.SCHEDULED, NotificationStatus.RUNNING))
-        if not changed.update(status=NotificationStatus.PAUSED, leased_until=None, sweep_at=None):
+        paused = {"status": NotificationStatus.PAUSED, "leased_until": None, "sweep_at": F("expires_at")}
+        if not changed.update(**paused):
             raise _wrong_status(notification, _("Only a scheduled or running notification can be paused."))
         _set_batch(notification, BatchState.HELD)
     return _row(notification).get()
@@ -169,7 +172,7 @@ def cancel(notification: Notification | int) -> Notification:
 def retry_failed(notification: Notification | int, *, created_by: Any = None) -> Notification:
     """Send once more what failed or was not delivered, to the same numbers and with the same words.
 
-    What is in doubt, and what was retried already, is left alone.
+    What is in doubt, and what was retried already, is left alone. It expires when the first one does.
 
     Returns:
         a new notification, whose ``retry_of`` is the old one.
@@ -178,6 +181,7 @@ def retry_failed(notification: Notification | int, *, created_by: Any = None) ->
         Notification.DoesNotExist: there is none.
         NothingToRetry: nothing failed that was not retried.
         WrongStatus: an earlier retry of it has not come to all its messages yet.
+        InvalidTime: its ``expires_at`` has passed.
         InactiveService: its service is deactivated.
     """
     with transaction.atomic(using=database()):
@@ -197,8 +201,8 @@ def recipients_summary(
 ) -> RecipientsSummary:
     """Count whom a notification would reach, in a constant number of queries.
 
-    Numbers count as they are stored: those that a host project keeps in several notations are only told apart as
-    duplicates when they are sent.
+    Numbers count as they are stored. Those that are not kept in E.164 are only read when they are sent, and may then
+    turn out to be unreadable or duplicates: ``to_be_read`` says how many of those who are ``reachable`` that concerns.
 
     Args:
         users, departments, roles, include_subdepartments: as for ``notify``.
@@ -232,12 +236,14 @@ def _go_on(pk: int) -> None:
 
 
 def _stop(pk: int) -> None:
-    """After a cancellation: what is queued is skipped, here for a moment and then by a worker."""
-    if not end(pk, _PATIENCE):
-        ring_for([pk])
+    """After a cancellation: what is queued is skipped here for a moment; the rest, and the end, is a worker's."""
+    skip_too_late(notifications().get(pk=pk), _PATIENCE)
+    ring_for([pk])
 
 
 def _check_retryable(old: Notification) -> None:
+    if old.has_expired(timezone.now()):
+        raise InvalidTime(_("The time after which nothing may be sent has passed already."))
     if notifications().filter(retry_of=old.pk, expanded_at=None).exists():
         raise WrongStatus(_("A retry of this notification has just begun. Wait until it has come to all messages."))
     failed = failures_of(old).order_by("pk").first()
@@ -269,4 +275,5 @@ def _retry_of(old: Notification, created_by: Any) -> Notification:
         template_kind=old.template_kind,
         variables=old.variables,
         status=NotificationStatus.RUNNING,
+        expires_at=old.expires_at,
     )

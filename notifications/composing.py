@@ -19,7 +19,7 @@ from sms_services.providers.base import OutgoingMessage
 from .audience import Audience, audience_of, audience_of_preset, check_existence
 from .choices import NotificationStatus
 from .exceptions import IncompleteNotification, InvalidArgument, InvalidTime, NoRecipients, UnknownPreset
-from .idempotency import check_key, description_of, fingerprint
+from .idempotency import check_key, description_of, digest_of, fingerprint
 from .models import Notification, NotificationPreset
 from .rows import database
 from .variables import Variables, checked_variables, frozen
@@ -103,7 +103,8 @@ def composed(call: Call) -> tuple[Notification, Audience]:
     _check_for_provider(service, template, registration, variables)
     notification = Notification(
         key=call.preset.key if call.preset else "",
-        idempotency_key=call.idempotency_key,
+        idempotency_key=call.idempotency_key or "",
+        idempotency_digest=digest_of(call.idempotency_key) if call.idempotency_key else None,
         fingerprint=fingerprint(call.description) if call.idempotency_key else "",
         created_by=call.created_by,
         include_subdepartments=audience.include_subdepartments,

@@ -1,6 +1,8 @@
 """What this app raises on wrong use, before anything is stored. No message holds a number, a name or a text."""
 
-from sms_services.exceptions import SmsError
+from sms_services.exceptions import EncryptionKeyError, SmsError
+
+from .choices import NotificationProblem
 
 
 class NotificationError(SmsError):
@@ -45,6 +47,23 @@ class IdempotencyConflict(NotificationError):
     def __init__(self, message: str, notification_id: int) -> None:
         super().__init__(message)
         self.notification_id = notification_id
+
+
+class Unresolvable(NotificationError):
+    """The recipients of a notification cannot be resolved for now: for the workers, who never let it out."""
+
+    def __init__(self, problem: NotificationProblem, cause: type[BaseException]) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.cause = cause
+
+    @classmethod
+    def of(cls, error: Exception) -> "Unresolvable":
+        """What any error stands for."""
+        if isinstance(error, cls):
+            return error
+        lost_key = isinstance(error, EncryptionKeyError)
+        return cls(NotificationProblem.ENCRYPTION_KEY if lost_key else NotificationProblem.UNEXPECTED, type(error))
 
 
 class WrongStatus(NotificationError):

@@ -1,5 +1,6 @@
 """One notification per idempotency key, and how to tell whether a call is the same as the first one."""
 
+import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def description_of(
     )
     return json.dumps(
         {
-            "key": key,  # not every database tells capitals from small letters in its unique index
+            "key": key,
             "preset": getattr(preset, "key", preset),
             "users": users,
             "departments": audience.departments,
@@ -71,13 +72,18 @@ def fingerprint(description: str, secret: str | None = None) -> str:
     return salted_hmac("notifications.idempotency", description, secret=secret, algorithm="sha256").hexdigest()
 
 
+def digest_of(key: str) -> str:
+    """By which a key is found: to the letter, where a database's collation would take similar ones for equal."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 def first_with(rows: NotificationQuerySet, key: str, description: str) -> Notification | None:
     """The notification among these that has this key; ``None`` if there is none yet.
 
     Raises:
         IdempotencyConflict: it was made with other arguments.
     """
-    found = rows.filter(idempotency_key=key).first()
+    found = rows.filter(idempotency_digest=digest_of(key)).first()
     if found is None:
         return None
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]

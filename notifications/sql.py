@@ -95,7 +95,9 @@ def _ids_of(users: "QuerySet[Any]") -> "QuerySet[Any]":
     if users.query.combinator:
         return users.model._base_manager.using(users.db).filter(pk__in=users.values("pk")).values(**{_ID: F("pk")})
     ids: QuerySet[Any] = users.values(**{_ID: F("pk")})
-    return ids if ids.query.is_sliced else ids.order_by()
+    # The order stays where it decides who is among them: in a slice, or where one of several is kept (DISTINCT ON).
+    ids.query.clear_ordering(force=False)
+    return ids
 
 
 def _compiled(rows: "QuerySet[Any]", using: str) -> tuple[str, Sequence[Any]]:

@@ -1,19 +1,26 @@
 """How many people a selection of recipients is, before anything is sent."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Count, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from . import directory
 from .audience import Audience
 from .models import SuppressedNumber
 from .rows import database, users
+from .sql import listed
+
+#: A number that is stored as it is sent, in the regular expressions of all databases.
+E164 = r"^\+[1-9][0-9]{6,14}$"
 
 
 @dataclass(frozen=True)
 class RecipientsSummary:
-    """What would become of each person. ``people`` is the sum of all others: each is counted once.
+    """What would become of each person. ``people`` is the sum of the five that follow it: each is counted once.
 
     Attributes:
         people: how many there are, each once, however many departments and roles include them.
@@ -22,6 +29,8 @@ class RecipientsSummary:
         without_number: are active and have no number.
         inactive: have a deactivated account.
         suppressed: have a number to which no notifications go.
+        to_be_read: of those who are reachable, how many have a number that is not stored in E.164. It is read when it
+            is sent, and may then be unreadable, or the same as another one: ``reachable`` is an upper bound then.
     """
 
     people: int = 0
@@ -30,6 +39,7 @@ class RecipientsSummary:
     without_number: int = 0
     inactive: int = 0
     suppressed: int = 0
+    to_be_read: int = 0
 
 
 def summary_of(audience: Audience) -> RecipientsSummary:
@@ -41,12 +51,14 @@ def summary_of(audience: Audience) -> RecipientsSummary:
     active = Q(is_active=True) if directory.has_is_active() else Q()
     none = Q(**{f"{number}__isnull": True}) | Q(**{number: ""})
     suppressed = Q(**{f"{number}__in": SuppressedNumber.objects.using(database()).values("phone_number")})
+    sendable = active & ~none & ~suppressed
     counts = directory.with_number(people).aggregate(
         n_people=Count("pk"),
         n_active=Count("pk", filter=active),
         n_without=Count("pk", filter=active & none),
         n_suppressed=Count("pk", filter=active & ~none & suppressed),
-        n_numbers=Count(number, distinct=True, filter=active & ~none & ~suppressed),
+        n_numbers=Count(number, distinct=True, filter=sendable),
+        n_to_be_read=Count(number, distinct=True, filter=sendable & ~Q(**{f"{number}__regex": E164})),
     )
     active_count = counts["n_active"] if directory.has_is_active() else counts["n_people"]
     candidates = active_count - counts["n_without"] - counts["n_suppressed"]
@@ -57,6 +69,7 @@ def summary_of(audience: Audience) -> RecipientsSummary:
         without_number=counts["n_without"],
         inactive=counts["n_people"] - active_count,
         suppressed=counts["n_suppressed"],
+        to_be_read=counts["n_to_be_read"],
     )
 
 
@@ -67,7 +80,7 @@ def _people(audience: Audience) -> "QuerySet[Any] | None":
     if isinstance(audience.users, QuerySet):
         parts.append(_selectable(audience.users))
     elif audience.users:
-        parts.append(audience.users)
+        parts.append(_ids(audience.users))
     for link, ids in ((directory.members, departments), (directory.role_holders, audience.roles)):
         if ids:
             parts.append(link().to(ids).values(link().user))
@@ -83,5 +96,10 @@ def _selectable(given: "QuerySet[Any]") -> Any:
     """As a subquery; a slice is read first, as MariaDB has no LIMIT in there."""
     given = given.using(database())
     if given.query.is_sliced:
-        return list(given.values_list("pk", flat=True))
+        return _ids(given.values_list("pk", flat=True))
     return given.values("pk")
+
+
+def _ids(given: Iterable[Any]) -> RawSQL:
+    """Users' ids, more than a database takes as parameters."""
+    return listed(given, get_user_model()._meta.pk, database())

@@ -8,12 +8,13 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db.models import F
 from django.utils import timezone
 
 from .bell import ring_for
 from .choices import NotificationStatus
 from .conf import get_settings
-from .expansion.ending import done, finish_if_done, freeze_counts
+from .expansion.ending import done
 from .expansion.expanding import POLL
 from .models import Notification
 from .rows import notifications
@@ -42,22 +43,24 @@ def _taken(now: datetime) -> list[Notification]:
     mark = now + timedelta(seconds=POLL, microseconds=random.randrange(1_000_000))
     rows = notifications().filter(pk__in=ids)
     rows.filter(sweep_at__lte=now).update(sweep_at=mark)
-    return list(rows.filter(sweep_at=mark).only("status", "expanded_at", "finished_at", "expires_at"))
+    taken = rows.filter(sweep_at=mark)
+    paused = taken.filter(status=NotificationStatus.PAUSED)
+    # Nothing of it can leave any more: it goes on, so that this is recorded and it ends.
+    paused.filter(expires_at__lte=now).update(status=NotificationStatus.RUNNING)
+    paused.update(sweep_at=F("expires_at"))
+    return list(taken.only("status", "expanded_at", "finished_at", "expires_at"))
 
 
 def _look_after(taken: Sequence[Notification]) -> int:
     now = timezone.now()
     ended = [n.pk for n in taken if n.finished_at]
-    if ended:
-        freeze_counts(ended)
     resolved = [n for n in taken if n.expanded_at and not n.finished_at]
-    for pk in done(notifications().filter(pk__in=[n.pk for n in resolved])).values_list("pk", flat=True):
-        finish_if_done(pk)
-    stopped = [n.pk for n in resolved if n.status == NotificationStatus.CANCELLED or n.has_expired(now)]
+    stopped = {n.pk for n in resolved if n.status == NotificationStatus.CANCELLED or n.has_expired(now)}
+    over = set(done(notifications().filter(pk__in=[n.pk for n in resolved])).values_list("pk", flat=True))
     unresolved = [n.pk for n in taken if not n.expanded_at]
     # The task may wait in a long queue: no need to ring at every sweep.
     later = now + timedelta(seconds=get_settings().LOST_AFTER)
-    waiting = notifications().filter(pk__in=unresolved, expanded_at=None).exclude(status=NotificationStatus.PAUSED)
-    waiting.update(sweep_at=later)
-    ring_for([*unresolved, *stopped])
+    waiting = notifications().filter(pk__in=[*unresolved, *over, *ended])
+    waiting.exclude(status=NotificationStatus.PAUSED).filter(sweep_at__lt=later).update(sweep_at=later)
+    ring_for([*unresolved, *sorted(stopped | over), *ended])
     return len(taken)

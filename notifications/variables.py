@@ -13,8 +13,9 @@ from sms_services.encryption import encrypt
 from sms_services.fields import EncryptedTextField
 from sms_services.params import checked_params, sensitive_names
 
+from .choices import NotificationProblem
 from .conf import get_settings
-from .exceptions import InvalidVariables
+from .exceptions import InvalidVariables, Unresolvable
 from .models import Notification
 
 #: Parts of names of what nobody is to be texted by mistake.
@@ -129,6 +130,12 @@ class FrozenVariables:
         self._secret = secret
         self._open = [(name, index) for index, name in enumerate(names) if name not in hidden]
         self._hidden = [(name, index) for index, name in enumerate(names) if name in hidden]
+
+    def check(self) -> None:
+        """Raise ``Unresolvable`` unless all fields can still be looked up: much may change until a schedule is due."""
+        allowed = get_settings().RECIPIENT_FIELDS
+        if any(path not in allowed or problem_with_path(path) for path in self.paths):
+            raise Unresolvable(NotificationProblem.RECIPIENT_FIELDS, InvalidVariables)
 
     def own(self, values: Sequence[Any]) -> tuple[str, str]:
         """A recipient's own variables as JSON, and the token of the sensitive ones; empty where there are none.

@@ -175,6 +175,8 @@ class TestReplicas:
             pass
         Notification.objects.using("default").update(sweep_at=timezone.now())
         sweep()
+        while broker.work():
+            pass
         settings.DATABASE_ROUTERS = []
         assert set(Notification.objects.values_list("status", flat=True)) == {"finished", "cancelled"}
         assert sum(purge()) == 0

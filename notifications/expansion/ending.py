@@ -22,17 +22,27 @@ CHUNK = 5_000
 COUNTS_FINAL_AFTER = timedelta(days=3)
 
 
-def end(pk: int, seconds: float) -> bool:
-    """End a notification, if nothing is left to do for it; returns whether this call ended it.
+def end(pk: int, seconds: float) -> None:
+    """End a notification, if nothing is left to do for it; long after its end, keep its counts.
 
     What is queued and may not leave any more is skipped first, for at most about so many seconds.
     """
-    until = time.monotonic() + seconds
     notification = notifications().get(pk=pk)
+    if notification.finished_at:
+        if notification.finished_at + COUNTS_FINAL_AFTER <= timezone.now():
+            _freeze_counts(notification)
+        return
+    skip_too_late(notification, seconds)
+    if notification.expanded_at:
+        _finish_if_done(pk)
+
+
+def skip_too_late(notification: Notification, seconds: float) -> None:
+    """Skip what is queued and may not leave any more, for at most about so many seconds."""
+    until = time.monotonic() + seconds
     reason = _reason_to_skip(notification)
     while reason and _skip_some(notification, reason) == CHUNK and time.monotonic() < until:
         pass
-    return notification.expanded_at is not None and finish_if_done(pk)
 
 
 def _reason_to_skip(notification: Notification) -> str:
@@ -71,8 +81,7 @@ def done(rows: NotificationQuerySet) -> NotificationQuerySet:
     return rows.filter(running, ~with_work_left(), expanded_at__isnull=False, finished_at=None)
 
 
-def finish_if_done(pk: int) -> bool:
-    """End a notification, if nothing is left to do for it; returns whether this call ended it."""
+def _finish_if_done(pk: int) -> None:
     now = timezone.now()
     finished = When(status=NotificationStatus.RUNNING, then=Value(NotificationStatus.FINISHED))
     ended = done(notifications().filter(pk=pk)).update(
@@ -80,17 +89,17 @@ def finish_if_done(pk: int) -> bool:
         finished_at=now,
         leased_until=None,
         sensitive_variables="",
+        problem="",
         sweep_at=now + COUNTS_FINAL_AFTER,
     )
     if ended:
         notification = notifications().get(pk=pk)
         notification_finished.send_robust(Notification, notification=notification)
-    return bool(ended)
 
 
-def freeze_counts(pks: list[int]) -> None:
-    """Keep the counts of what has ended long ago: the purge of messages does not change them."""
-    rows = notifications().filter(pk__in=pks, final_counts__isnull=True)
-    for pk, counts in rows.counts().items():
-        rows.filter(pk=pk).update(final_counts=counts)
-    notifications().filter(pk__in=pks).update(sweep_at=None)
+def _freeze_counts(notification: Notification) -> None:
+    """The purge of messages does not change them any more."""
+    rows = notifications().filter(pk=notification.pk)
+    if notification.final_counts is None:
+        rows.update(final_counts=notification.counts())
+    rows.update(sweep_at=None)

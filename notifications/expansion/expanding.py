@@ -5,6 +5,7 @@ notification stands as it did; whoever comes too late changes nothing. So it can
 paused and cancelled: the next worker goes on from the cursor. The lease only keeps two from doing the same work.
 """
 
+import logging
 import time
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,11 +18,13 @@ from django.utils import timezone
 
 from sms_services.choices import MessageStatus, SkipReason
 from sms_services.delivery.queueing import ring
+from sms_services.logs import log
 from sms_services.models import SmsMessage, current_service
 
 from ..bell import ring_for
 from ..choices import NotificationStatus
 from ..conf import get_settings
+from ..exceptions import Unresolvable
 from ..models import Notification
 from ..rows import database, notifications
 from ..variables import FrozenVariables
@@ -32,6 +35,8 @@ from .writing import Writer
 ROUND_SECONDS = 20.0
 #: How often a page is read and written, where a deadlock or the deletion of a user comes in between.
 _TRIES = 3
+#: Seconds until a notification is tried again whose recipients could not be resolved.
+_UNTIL_NEXT_TRY = 300.0
 #: Seconds between two looks at a notification whose messages are leaving.
 POLL = 10.0
 
@@ -40,8 +45,23 @@ def expand(pk: int) -> None:
     """Resolve recipients for as long as a round may take. Does nothing while somebody else does."""
     until = time.monotonic() + ROUND_SECONDS
     while notification := _taken(pk):
-        if _Expansion(notification).run(until):
+        try:
+            if _Expansion(notification).run(until):
+                return
+        except (IntegrityError, OperationalError):
+            raise
+        except Exception as error:
+            if connections[database()].in_atomic_block:
+                raise
+            _postpone(pk, Unresolvable.of(error))
             return
+
+
+def _postpone(pk: int, error: Unresolvable) -> None:
+    """Say what stops a notification, and let the sweep try again in some minutes. An error's words may hold numbers."""
+    log(logging.ERROR, "notifications.unresolvable", notification=pk, problem=error.problem, error=error.cause.__name__)
+    then = timezone.now() + timedelta(seconds=_UNTIL_NEXT_TRY)
+    notifications().filter(pk=pk, expanded_at=None).update(problem=error.problem, leased_until=None, sweep_at=then)
 
 
 def _taken(pk: int) -> Notification | None:
@@ -71,7 +91,12 @@ class _Expansion:
 
     def __init__(self, notification: Notification) -> None:
         self._notification = notification
-        variables = FrozenVariables(notification)
+        if self._reason_to_skip_all():
+            notification.sensitive_variables = ""  # nobody gets them any more, and their key may be lost
+            variables = FrozenVariables(notification)
+        else:
+            variables = FrozenVariables(notification)
+            variables.check()
         self._source = source_of(notification, variables)
         self._writer = Writer(notification, variables)
         self._service = current_service(notification.service_id)
@@ -96,6 +121,7 @@ class _Expansion:
     def _advance(self) -> Page | None:
         """Read and write the next page; ``None`` if this worker came too late for it."""
         connection = connections[database()]
+        refused = False
         for left in reversed(range(_TRIES)):
             try:
                 page = self._source.page_after(self._notification.cursor, self._reason_to_skip_all())
@@ -103,15 +129,19 @@ class _Expansion:
                     if not self._move_on(page):
                         return None
                     self._writer.write(page.people)
-            except (IntegrityError, OperationalError):
-                if not left or connection.in_atomic_block:
+            except (IntegrityError, OperationalError) as error:
+                refused = isinstance(error, IntegrityError)
+                if not refused and (not left or connection.in_atomic_block):
                     raise
+                if connection.in_atomic_block:
+                    break
                 connection.close_if_unusable_or_obsolete()
-                time.sleep(0.2)
+                time.sleep(0.2 if left else 0)
             else:
                 self._notification.cursor = page.cursor
                 return page
-        raise AssertionError("The last try returns or raises.")
+        # Outside of the handler: the database's words hold the row, with its number.
+        raise IntegrityError("The database refuses a page of recipients.")
 
     def _move_on(self, page: Page) -> int:
         now = timezone.now()
@@ -123,8 +153,8 @@ class _Expansion:
         )
         if page.is_last:
             then = now + timedelta(seconds=POLL)
-            return here.update(cursor=page.cursor, expanded_at=now, leased_until=None, sweep_at=then)
-        return here.update(cursor=page.cursor, **_lease(now))
+            return here.update(cursor=page.cursor, expanded_at=now, leased_until=None, sweep_at=then, problem="")
+        return here.update(cursor=page.cursor, problem="", **_lease(now))
 
     def _reason_to_skip_all(self) -> str:
         if self._notification.status == NotificationStatus.CANCELLED:

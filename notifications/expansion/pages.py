@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from django.contrib.auth import get_user_model
+from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
@@ -17,6 +18,8 @@ from sms_services.models import SmsMessage
 from sms_services.phone_numbers import normalize
 
 from .. import directory
+from ..choices import NotificationProblem
+from ..exceptions import Unresolvable
 from ..models import Notification, SuppressedNumber
 from ..rows import database, users
 from ..sql import listed, next_users
@@ -82,7 +85,8 @@ class Directory:
         return Page(people, str(ids[-1]) if ids else cursor, is_last=len(ids) < PAGE)
 
     def _people(self, ids: Sequence[Any], skip_all: str, *, is_first: bool) -> list[Person]:
-        accounts, via = self._accounts(ids), self._via(ids)
+        via = self._via(ids)
+        accounts = self._known(ids) if skip_all else self._accounts(ids)
         numbers = {user: readable_number(account.number) for user, account in accounts.items()}
         choice = Choice(self._batch, [number for number in numbers.values() if number], skip_all, is_first=is_first)
         people = []
@@ -97,7 +101,22 @@ class Directory:
                 people.append(Person(user, via.get(user, "[]"), "", str(number), *self._variables.own(account.values)))
         return people
 
+    def _known(self, ids: Sequence[Any]) -> "dict[Any, Account]":
+        """Who nobody writes to any more: neither numbers nor fields are read, so that nothing about them can fail."""
+        rows = users().filter(pk__in=self._listed(ids)).order_by()
+        if not directory.has_is_active():
+            return {pk: Account(True, "", ()) for pk in rows.values_list("pk", flat=True)}
+        return {pk: Account(is_active, "", ()) for pk, is_active in rows.values_list("pk", "is_active")}
+
     def _accounts(self, ids: Sequence[Any]) -> "dict[Any, Account]":
+        try:
+            return self._read_accounts(ids)
+        except DatabaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the host's function raises
+            raise Unresolvable(NotificationProblem.PHONE_NUMBER, type(error)) from None
+
+    def _read_accounts(self, ids: Sequence[Any]) -> "dict[Any, Account]":
         names = [directory.NUMBER, *self._variables.paths]
         with_numbers = directory.with_number(users().filter(pk__in=self._listed(ids))).order_by()
         if not directory.has_is_active():
@@ -192,14 +211,14 @@ class Choice:
         """
         if not is_active:
             return SkipReason.INACTIVE
+        if self._skip_all:
+            return self._skip_all
         if not number:
             return SkipReason.UNREADABLE if number is None else SkipReason.NO_NUMBER
         if number in self._suppressed:
             return SkipReason.SUPPRESSED
         if number in self._taken:
             return SkipReason.DUPLICATE
-        if self._skip_all:
-            return self._skip_all
         self._taken.add(number)
         return ""
 

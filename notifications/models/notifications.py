@@ -12,7 +12,7 @@ from sms_services.choices import MessageStatus, Purpose, TemplateKind
 from sms_services.fields import EncryptedTextField
 from sms_services.models import SmsBatch, SmsMessage, SmsService, SmsTemplate
 
-from ..choices import NotificationStatus
+from ..choices import NotificationProblem, NotificationStatus
 from .audience import Audience
 
 if TYPE_CHECKING:
@@ -59,13 +59,15 @@ class Notification(Audience):
     variables are encrypted, and wiped when it is finished.
 
     Recipients are resolved when it starts, in the order of their users' primary keys; ``cursor`` is the last one that
-    was, ``expanded_at`` is set after the very last. A worker has it until ``leased_until``. Its ``batch`` lets the
-    messages leave, or not. ``sweep_at`` is when the sweep looks after it. ``final_counts`` stand in for the messages
-    once nothing changes any more.
+    was, ``expanded_at`` is set after the very last; ``problem`` says what stops that, as long as something does. A
+    worker has it until ``leased_until``. Its ``batch`` lets the messages leave, or not. ``sweep_at`` is when the sweep
+    looks after it. ``final_counts`` stand in for the messages once nothing changes any more.
     """
 
     key = models.SlugField(_("preset"), max_length=50, blank=True, help_text=_("The key of its preset."))
-    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True, unique=True)
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, blank=True, db_index=True)
+    # Unique in its place: collations take keys for equal that differ in capitals or accents.
+    idempotency_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("sent by")
@@ -90,6 +92,7 @@ class Notification(Audience):
         _("status"), max_length=12, choices=NotificationStatus.choices, default=NotificationStatus.RUNNING
     )
     batch = models.OneToOneField(SmsBatch, models.PROTECT, related_name="notification", editable=False)
+    problem = models.CharField(_("problem"), max_length=16, choices=NotificationProblem.choices, blank=True)
     cursor = models.CharField(max_length=255, blank=True, editable=False)
     leased_until = models.DateTimeField(null=True, blank=True, editable=False)
     final_counts = models.JSONField(null=True, blank=True, editable=False)
@@ -129,6 +132,11 @@ class Notification(Audience):
     def has_expired(self, now: datetime) -> bool:
         """Whether it is too late for what has not left."""
         return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def problem_words(self) -> str:
+        """What keeps its recipients from being resolved, and what to do about it; empty if nothing does."""
+        return self.get_problem_display()
 
     def counts(self) -> Counts:
         """How many people are in which status: ``queued``, ``sending``, ``sent``, ``delivered``, ``undelivered``,

@@ -1,14 +1,21 @@
 """Numbers that get no notifications."""
 
-from django.db import models
+from typing import Any
+
+from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sms_services.choices import MessageStatus, SkipReason
+from sms_services.models import SmsMessage
 from sms_services.phone_numbers import mask
 
 
 class SuppressedNumber(models.Model):
-    """A number to which no notification goes, because its owner asked for it. One-time codes still do."""
+    """A number to which no notification goes, because its owner asked for it. One-time codes still do.
+
+    Saving one also skips what is queued for the number already; ``bulk_create`` does not.
+    """
 
     phone_number = models.CharField(_("phone number"), max_length=16, unique=True, help_text="E.164")
     note = models.CharField(_("note"), max_length=200, blank=True)
@@ -24,3 +31,18 @@ class SuppressedNumber(models.Model):
 
     def __repr__(self) -> str:
         return f"<SuppressedNumber {self.pk}: {self}>"
+
+    def save(self, **kwargs: Any) -> None:
+        using = kwargs.get("using") or router.db_for_write(SuppressedNumber)
+        with transaction.atomic(using=using):
+            super().save(**{**kwargs, "using": using})
+            queued = SmsMessage.objects.using(using).filter(
+                phone_number=self.phone_number, status=MessageStatus.QUEUED, batch__isnull=False
+            )
+            queued.update(
+                status=MessageStatus.SKIPPED,
+                skip_reason=SkipReason.SUPPRESSED,
+                sensitive_params="",
+                due_at=None,
+                sweep_at=None,
+            )
