@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from notifications.api import notify
+from notifications.api import cancel, notify
 from notifications.choices import NotificationStatus
 from notifications.expansion.expanding import expand
 from notifications.models import Notification, Recipient
@@ -171,11 +171,36 @@ class TestProgress:
         assert "No phone number" in answer["parts"]["figures"]
 
     def test_speed_is_that_since_the_last_answers(self, admin_client, news):
+        notification = told([*people(40), *[a_person(f"without{number}") for number in range(20)]])
+        put(notification, sent=30)
+        answer = self.answer(admin_client, notification, left=10, ms=2000)
+        assert answer["left"] == 30
+        assert "10 a second; about 1 second left." in answer["parts"]["state"]
+        assert "10 a second" not in self.answer(admin_client, notification, left=30, ms=2000)["parts"]["state"]
+
+    def test_without_scripts_the_speed_is_an_average_and_says_so(self, admin_client, news):
         notification = told(people(40))
         put(notification, sent=30)
-        answer = self.answer(admin_client, notification, done=10, ms=2000)
-        assert "10 a second; about 1 second left." in answer["parts"]["state"]
-        assert "a second" not in self.answer(admin_client, notification, done=30, ms=2000)["parts"]["state"]
+        Notification.objects.update(started_at=timezone.now() - timedelta(hours=1))  # it may have been paused
+        page = admin_client.get(page_of(notification)).content.decode()
+        shown, hidden = re.search(
+            r"(<p class=\"notifications-state\">.*?)<noscript>(.*?)</noscript>", page, re.S
+        ).groups()
+        assert "a second" not in shown
+        assert "0.0 a second on average, pauses included." in hidden
+
+    def test_what_was_cancelled_does_not_say_that_it_has_yet_to_begin(self, admin_client, news):
+        notification = told(people(1), resolve=False, send_at=timezone.now() + timedelta(days=1))
+        assert "It has not begun yet." in self.answer(admin_client, notification)["sentence"]
+        cancel(notification)
+        assert self.answer(admin_client, notification)["sentence"] == "Cancelled. It was cancelled before it began."
+
+    def test_what_is_paused_or_cancelled_midway_does_not_say_that_people_are_added(self, admin_client, news):
+        notification = told(people(1))
+        Notification.objects.update(status=NotificationStatus.PAUSED, expanded_at=None)
+        assert "more are added once it goes on" in self.answer(admin_client, notification)["sentence"]
+        Notification.objects.update(status=NotificationStatus.CANCELLED)
+        assert "the others are being skipped" in self.answer(admin_client, notification)["sentence"]
 
     def test_failures_are_grouped_with_what_to_do_about_them(self, admin_client, news):
         notification = told(people(6))
@@ -192,7 +217,7 @@ class TestProgress:
         Notification.objects.update(status=NotificationStatus.FINISHED, finished_at=timezone.now())
         assert self.answer(admin_client, notification)["live"] is False
 
-    @pytest.mark.parametrize("query", [{"done": "x"}, {"ms": "-1"}, {"wrong": "9" * 40}])
+    @pytest.mark.parametrize("query", [{"left": "x"}, {"ms": "-1"}, {"wrong": "9" * 40}])
     def test_a_strange_question_is_no_error(self, admin_client, news, query):
         self.answer(admin_client, told(people(1)), **query)
 

@@ -133,7 +133,7 @@ class TestBeforeSending:
         assert "Ada (ada)</option>" in page
         assert f'<option value="{two_halls[1].pk}">B</option>' in page
         assert "Nothing was found." in page
-        assert 'value="Pump 7"' in page
+        assert ">\nPump 7</textarea>" in page
 
     def test_strange_ids_are_no_error(self, admin_client, sandbox, alarm):
         fields = form(
@@ -257,9 +257,18 @@ class TestSending:
     def test_one_can_go_back_to_the_form(self, admin_client, sandbox, alarm, two_halls):
         question = admin_client.post(COMPOSE, form(sandbox, alarm, departments=two_halls[0].pk))
         page = admin_client.post(COMPOSE, {**carried(question), "_edit": "1"}).content.decode()
-        assert 'value="Pump 7"' in page
+        assert ">\nPump 7</textarea>" in page
         assert "errornote" not in page
         assert f'<option value="{two_halls[0].pk}" selected>A</option>' in page
+
+    def test_a_text_may_have_several_lines(self, admin_client, sandbox, alarm, two_halls):
+        lines = {"variables-device-text": "\r\nPump 7\r\nPump 8"}
+        fields = form(sandbox, alarm, departments=two_halls[0].pk, **lines)
+        page = admin_client.post(COMPOSE, {**fields, "_refresh": "all"}).content.decode()
+        box = re.search(r"<textarea[^>]*variables-device-text[^>]*>\n(.*?)</textarea>", page, re.DOTALL)
+        assert box[1].replace("\r\n", "\n") == "\nPump 7\nPump 8"
+        admin_client.post(COMPOSE, {**carried(admin_client.post(COMPOSE, fields)), "_send": "1"})
+        assert Notification.objects.get().variables == {"device": "\nPump 7\nPump 8"}
 
     def test_it_can_be_sent_later_and_expire(self, admin_client, sandbox, alarm, two_halls, settings):
         settings.TIME_ZONE = "Asia/Shanghai"
@@ -316,7 +325,7 @@ class TestSending:
         )
         preset.departments.add(two_halls[0])
         page = admin_client.get(COMPOSE, {"preset": "device-alarm"}).content.decode()
-        assert 'value="Pump 7"' in page
+        assert ">\nPump 7</textarea>" in page
         assert '<option value="field:first_name" selected>' in page
         assert f'<option value="{two_halls[0].pk}" selected>A</option>' in page
         assert "<strong>2</strong> people get a text" in page

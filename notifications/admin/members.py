@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -86,29 +87,37 @@ class Members:
         link = links()
         present = set(link.to([department.pk]).filter(**{f"{link.user}__in": chosen}).values_list(link.user, flat=True))
         new = [user for user in chosen if user.pk not in present]
+        if not new:
+            nobody = _("All of them belong to this department already.") if chosen else _("Choose whom to add first.")
+            messages.info(request, nobody)
+            return
         # Somebody else may put in the same people at this moment.
         link.model._base_manager.using(database()).bulk_create(
             [link.model(**{link.user: user.pk, link.other: department.pk}) for user in new], ignore_conflicts=True
         )
-        self._record(request, department, ngettext("%(count)d person added.", "%(count)d people added.", len(new)), new)
+        words = ngettext("%(count)d person added.", "%(count)d people added.", len(new))
+        self._record(request, department, words, [user.pk for user in new])
 
     def _remove(self, request: HttpRequest, department: Department) -> None:
         link = links()
         keys = [key for key in map(parsed_key, request.POST.getlist("member")) if key is not None]
-        gone = list(users().filter(pk__in=keys))
-        gone_keys = [user.pk for user in gone]
-        link.to([department.pk]).filter(**{f"{link.user}__in": gone_keys}).delete()
+        marked = link.to([department.pk]).filter(**{f"{link.user}__in": keys})
+        with transaction.atomic(using=database()):
+            # Of two who remove the same people at this moment, one removes them.
+            gone = list(marked.select_for_update().values_list(link.user, flat=True))
+            marked.delete()
+        if not gone:
+            nobody = _("None of them belongs to this department any more.") if keys else _("Mark whom to remove first.")
+            messages.info(request, nobody)
+            return
         words = ngettext("%(count)d person removed.", "%(count)d people removed.", len(gone))
         self._record(request, department, words, gone)
 
-    def _record(self, request: HttpRequest, department: Department, words: str, people: Sequence[Any]) -> None:
-        if not people:
-            messages.info(request, _("Nobody was chosen who was not there already."))
-            return
-        words %= {"count": len(people)}
+    def _record(self, request: HttpRequest, department: Department, words: str, pks: Sequence[Any]) -> None:
+        words %= {"count": len(pks)}
         # No names: a host project may use phone numbers as user names.
-        keys = ", ".join(str(user.pk) for user in people[:10])
-        words_and_keys = f"{words} ({keys}{', …' if len(people) > 10 else ''})"
+        keys = ", ".join(str(pk) for pk in pks[:10])
+        words_and_keys = f"{words} ({keys}{', …' if len(pks) > 10 else ''})"
         self.log_change(request, department, words_and_keys)  # type: ignore[attr-defined]
         messages.success(request, words)
 

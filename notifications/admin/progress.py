@@ -88,7 +88,7 @@ class Failures:
 
 @dataclass(frozen=True)
 class Progress:
-    """A notification at one moment. ``rate`` is in texts per second; ``None``: not known."""
+    """A notification at one moment. ``rate`` is in texts per second, of late; ``None``: not known."""
 
     notification: Notification
     counts: Counts
@@ -99,15 +99,14 @@ class Progress:
         """Count now.
 
         Args:
-            since: how many were done, and how many seconds ago. Default: none, when it started.
+            since: how many had left, and how many seconds ago. Without it, no rate is known: since when it has been
+                running, without a pause, is stored nowhere.
         """
         counts = notification.counts()
-        done = _done(counts)
-        if since is None and notification.started_at and notification.finished_at is None:
-            since = (0, (timezone.now() - notification.started_at).total_seconds())
+        gone = _gone(counts)
         rate = None
-        if since and since[1] >= 1 and done > since[0]:
-            rate = (done - since[0]) / since[1]
+        if since and since[1] >= 1 and gone > since[0]:
+            rate = (gone - since[0]) / since[1]
         return cls(notification, counts, rate)
 
     @property
@@ -118,6 +117,11 @@ class Progress:
     def done(self) -> int:
         """Those for whom nothing more is tried."""
         return _done(self.counts)
+
+    @property
+    def gone(self) -> int:
+        """Those for whom a text left. Nothing is sent to those who are skipped: they say nothing of the speed."""
+        return _gone(self.counts)
 
     @property
     def percent(self) -> int:
@@ -153,13 +157,18 @@ class Progress:
     def sentence(self) -> str:
         """How far it is, in words."""
         done, total = number_format(self.done, force_grouping=True), number_format(self.total, force_grouping=True)
-        if self.notification.started_at is None:
+        numbers = {"done": done, "total": total}
+        status = self.notification.status
+        if self.notification.started_at is None and status == NotificationStatus.CANCELLED:
+            return _("It was cancelled before it began.")
+        if self.notification.started_at is None and self.is_live:
             return _("It has not begun yet.")
+        if self.is_live and status == NotificationStatus.CANCELLED:
+            return _("%(done)s of %(total)s people are done; the others are being skipped.") % numbers
         if self.is_live and self.notification.expanded_at is None:
-            return _("%(done)s of %(total)s people so far are done; more are being added.") % {
-                "done": done,
-                "total": total,
-            }
+            if status == NotificationStatus.PAUSED:
+                return _("%(done)s of %(total)s people so far are done; more are added once it goes on.") % numbers
+            return _("%(done)s of %(total)s people so far are done; more are being added.") % numbers
         return _("%(done)s of %(total)s people are done (%(percent)d%%).") % {
             "done": done,
             "total": total,
@@ -169,13 +178,25 @@ class Progress:
     @property
     def speed(self) -> str:
         """How fast it is, and how long it will take, in words; empty where that is not known."""
-        if not self.rate or self.notification.status != NotificationStatus.RUNNING or not self.is_live:
+        if not self.rate or not self._is_running:
             return ""
-        rate = number_format(self.rate, decimal_pos=0 if self.rate >= 10 else 1, force_grouping=True)
+        rate = _rate(self.rate)
         left = self.total - self.done
         if self.notification.expanded_at is None or not left:
             return _("%(rate)s a second.") % {"rate": rate}
         return _("%(rate)s a second; %(time)s left.") % {"rate": rate, "time": duration(left / self.rate)}
+
+    @property
+    def average(self) -> str:
+        """How fast it has been, in words; empty where that is not known. For browsers without scripts."""
+        if not self._is_running or self.notification.started_at is None or not self.gone:
+            return ""
+        seconds = (timezone.now() - self.notification.started_at).total_seconds()
+        return _("%(rate)s a second on average, pauses included.") % {"rate": _rate(self.gone / max(seconds, 1))}
+
+    @property
+    def _is_running(self) -> bool:
+        return self.is_live and self.notification.status == NotificationStatus.RUNNING
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -193,6 +214,14 @@ class Progress:
 
 def _done(counts: Counts) -> int:
     return counts["total"] - counts[MessageStatus.QUEUED] - counts[MessageStatus.SENDING]
+
+
+def _gone(counts: Counts) -> int:
+    return _done(counts) - counts[MessageStatus.SKIPPED]
+
+
+def _rate(rate: float) -> str:
+    return number_format(rate, decimal_pos=0 if rate >= 10 else 1, force_grouping=True)
 
 
 def duration(seconds: float) -> str:
@@ -262,12 +291,12 @@ class Follows:
     def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
         """The figures, and the parts of the page as they are now.
 
-        The query may say what the page knows: how many were ``done`` and how many ``ms`` ago, and how many had gone
-        ``wrong``, so that failures are looked at only when there are others.
+        The query may say what the page knows: for how many a text had ``left`` and how many ``ms`` ago, and how many
+        had gone ``wrong``, so that failures are looked at only when there are others.
         """
         notification = self.notification_for(request, pk, "notifications.view_notification")  # type: ignore[attr-defined]
-        done, milliseconds = _number(request, "done"), _number(request, "ms")
-        since = (done, milliseconds / 1000) if done is not None and milliseconds else None
+        left, milliseconds = _number(request, "left"), _number(request, "ms")
+        since = (left, milliseconds / 1000) if left is not None and milliseconds else None
         progress = Progress.of(notification, since=since)
         with_failures = _number(request, "wrong") != progress.went_wrong
         context = page_parts(request, progress, with_failures=with_failures)
@@ -278,6 +307,7 @@ class Follows:
                 "status": notification.status,
                 "counts": progress.counts,
                 "done": progress.done,
+                "left": progress.gone,
                 "wrong": progress.went_wrong,
                 "live": progress.is_live,
                 "interval": progress.interval,

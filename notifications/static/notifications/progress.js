@@ -14,7 +14,8 @@ function follow(panel) {
   const NEWS_EVERY = 15000; // a screen reader is told now and then
   const news = panel.querySelector("[data-news]");
   const stale = panel.querySelector("[data-stale]");
-  const samples = [{ at: Date.now(), done: Number(panel.dataset.done) }];
+  const OLD = 60000; // it may have been paused since
+  const samples = [{ at: Date.now(), left: Number(panel.dataset.left) }];
   let wrong = panel.dataset.wrong;
   let status = panel.dataset.status;
   let pause = Number(panel.dataset.interval);
@@ -32,8 +33,13 @@ function follow(panel) {
     const asked = Date.now();
     try {
       const url = new URL(panel.dataset.url, window.location.href);
-      url.searchParams.set("done", samples[0].done);
-      url.searchParams.set("ms", asked - samples[0].at);
+      while (samples.length && asked - samples[0].at > OLD) {
+        samples.shift();
+      }
+      if (samples.length) {
+        url.searchParams.set("left", samples[0].left);
+        url.searchParams.set("ms", asked - samples[0].at);
+      }
       url.searchParams.set("wrong", wrong);
       const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(LONGEST_PAUSE) });
       if (!response.ok || response.redirected) {
@@ -60,7 +66,10 @@ function follow(panel) {
       }
     }
     const now = Date.now();
-    samples.push({ at: now, done: answer.done });
+    if (answer.status !== status || answer.status !== "running") {
+      samples.length = 0; // what was paused is not slow
+    }
+    samples.push({ at: now, left: answer.left });
     while (samples.length > 2 && now - samples[0].at > WINDOW) {
       samples.shift();
     }
