@@ -121,6 +121,7 @@ def _stored(databases: Sequence[str] | None) -> Iterator[Any]:
     for alias in databases or ():
         try:
             if MobileLogin._meta.db_table in connections[alias].introspection.table_names():
-                yield from MobileLogin.objects.using(alias).select_related("sms_service", "template", "notice_template")
+                # A service comes as its own kind only if it is read by itself.
+                yield from MobileLogin.objects.using(alias).select_related("template", "notice_template")
         except DatabaseError:
             continue

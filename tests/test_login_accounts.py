@@ -35,6 +35,7 @@ from tests.login_under_test import (
 from tests.services_under_test import all_rows
 
 pytest_plugins = ["tests.login_under_test"]
+pytestmark = pytest.mark.databases
 
 THIRD = "+12065550125"
 

@@ -615,6 +615,16 @@ class TestCrossSite:
         assert "no-store" in front_end().ask()["Cache-Control"]
 
 
+def test_projects_test_their_login_with_the_outbox(sms_outbox, client):
+    """Without a broker, a worker, or commits."""
+    a_login()
+    asked = client.post("/login/api/request/", {"phone": NUMBER}, content_type="application/json").json()
+    (text,) = sms_outbox
+    assert text.phone_number == NUMBER
+    body = {"challenge": asked["challenge"], "code": text.params["code"]}
+    assert client.post("/login/api/verify/", body, content_type="application/json").json()["created"] is True
+
+
 def test_api_functions_refuse_with_data(front_end, login, rf):
     with pytest.raises(Refusal) as refusal:
         api.request_code(rf.post("/"), "nonsense")

@@ -56,9 +56,8 @@ def database_file() -> str:
 
 @pytest.mark.databases
 def test_from_the_request_to_the_login_nothing_holds_it(broker, told: Told, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(
-        connections["default"], "force_debug_cursor", True
-    )  # Django logs every statement with its parameters
+    # Django logs every statement with its parameters.
+    monkeypatch.setattr(connections["default"], "force_debug_cursor", True)
     client = FrontEnd(lambda: 0)
     challenge = client.ask().json()["challenge"]
     tasks = []

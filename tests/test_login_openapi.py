@@ -74,6 +74,7 @@ def test_schemathesis_finds_nothing_that_is_not_described(broker, live_server, p
         suppress_health_check=list(HealthCheck),
         deadline=None,
         database=None,
+        derandomize=True,  # the same questions in every run
     )
     @given(case=one_of(strategies), token=sampled_from(tokens))
     def ask(case: Any, token: str) -> None:
@@ -87,7 +88,7 @@ def test_schemathesis_finds_nothing_that_is_not_described(broker, live_server, p
     assert len(statuses) >= EXAMPLES
     assert not set(statuses) & {500, 501, 502, 504}
     if operation.method == "post":
-        assert 400 in statuses or 401 in statuses
+        assert set(statuses) & {400, 401, 404}  # not all of them were refused at the door
 
 
 def session(logged_in: bool) -> dict[str, Any]:

@@ -30,14 +30,14 @@ def validate_regions(regions: Any) -> None:
     """Refuse whatever is not a list of ISO 3166 codes, each once."""
     if not isinstance(regions, list) or not regions:
         raise ValidationError(_("Choose at least one country."), code="empty")
-    unknown = [str(region) for region in regions if region not in SUPPORTED_REGIONS]
+    unknown = [str(region) for region in regions if str(region) not in SUPPORTED_REGIONS]
     if unknown:
         raise ValidationError(
             _("No numbers are known for %(regions)s. Use ISO codes of two letters, such as US or CN."),
             code="unknown",
             params={"regions": ", ".join(unknown[:5])},
         )
-    if len(set(regions)) < len(regions):
+    if len(set(map(str, regions))) < len(regions):
         raise ValidationError(_("Each country stands in the list once."), code="twice")
 
 
