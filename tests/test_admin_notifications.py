@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from notifications.api import cancel, notify
-from notifications.choices import NotificationStatus
+from notifications.choices import NotificationProblem, NotificationStatus
 from notifications.expansion.expanding import expand
 from notifications.models import Notification, Recipient
 from sms_services.choices import MessageStatus, SkipReason
@@ -177,6 +177,12 @@ class TestProgress:
         assert answer["left"] == 30
         assert "10 a second; about 1 second left." in answer["parts"]["state"]
         assert "10 a second" not in self.answer(admin_client, notification, left=30, ms=2000)["parts"]["state"]
+
+    def test_what_stops_it_is_said(self, admin_client, news):
+        notification = told(people(1), resolve=False)
+        Notification.objects.update(problem=NotificationProblem.PHONE_NUMBER)
+        assert "Check PHONE_NUMBER" in self.answer(admin_client, notification)["parts"]["state"]
+        assert "Check PHONE_NUMBER" in admin_client.get(page_of(notification)).content.decode()
 
     def test_without_scripts_the_speed_is_an_average_and_says_so(self, admin_client, news):
         notification = told(people(40))

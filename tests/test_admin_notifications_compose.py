@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from login_mobile.models import MobileNumber
 from notifications.models import Notification, NotificationPreset, SuppressedNumber
 from sms_services.choices import SkipReason
 from sms_services.encryption import MASK
@@ -87,6 +88,12 @@ class TestBeforeSending:
         ):
             assert count in words, count
         assert not Notification.objects.exists()
+
+    def test_numbers_that_may_turn_out_unreadable_are_counted_apart(self, admin_client, sandbox, alarm, two_halls):
+        MobileNumber.objects.filter(number="+12065550101").update(number="206 555 0101")
+        fields = form(sandbox, alarm, departments=[each.pk for each in two_halls], _refresh="all")
+        words = words_of(admin_client.post(COMPOSE, fields))
+        assert "1 number is not in international form; whether it can be read is decided when it is sent." in words
 
     def test_the_text_its_segments_and_its_costs_are_shown(self, admin_client, sandbox, alarm, two_halls):
         SandboxSms.objects.filter(pk=sandbox.pk).update(price_per_segment=Decimal("0.0500"), currency="EUR")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,8 +11,9 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from notifications.models import Notification
-from sms_services.models import SmsMessage
+from notifications.api import cancel, pause
+from notifications.models import Department, Notification, NotificationPreset
+from sms_services.models import SmsMessage, SmsTemplate
 from tests.people import a_department, a_person, a_role, number_of, people, states
 from tests.services_under_test import create_template
 
@@ -61,6 +63,40 @@ def test_departments_include_what_is_below_them_unless_told_otherwise(world):
     assert reached() == {"eve"}
     with pytest.raises(CommandError, match="nobody"):
         hello("--department", "Trade", "--no-subdepartments")
+
+
+def test_sub_departments_are_included_over_a_preset(world, sandbox):
+    preset = NotificationPreset.objects.create(
+        key="trade",
+        name="Trade",
+        service=sandbox,
+        template=SmsTemplate.objects.get(key="hello"),
+        include_subdepartments=False,
+        recipient_fields={"name": "first_name"},
+    )
+    preset.departments.add(Department.objects.get(name="Trade"))
+    with pytest.raises(CommandError, match="nobody"):
+        run("trade")
+    run("trade", "--include-subdepartments")
+    assert reached() == {"eve"}
+    with pytest.raises(CommandError, match="not allowed with"):
+        run("trade", "--include-subdepartments", "--no-subdepartments")
+
+
+def test_what_is_paused_meanwhile_says_so_and_ends_when_it_is_cancelled(broker, sandbox, monkeypatch):
+    """Somebody pauses it in admin, and then cancels it, while it is watched."""
+    steps = iter([pause, cancel])
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(steps)(Notification.objects.get()))
+    create_template(key="hello", text="Hello")
+    a_person("eve", number_of(9))
+    out = io.StringIO()
+    arguments = ["--service", "sandbox", "--template", "hello", "--user", "eve"]
+    with pytest.raises(CommandError, match="was cancelled"):
+        call_command("notify", *arguments, stdout=out)
+    lines = out.getvalue().splitlines()
+    assert "(paused)" in lines[1]
+    assert "(cancelled)" in lines[2]
+    assert next(steps, None) is None
 
 
 def test_a_dry_run_counts_and_stores_nothing(world):

@@ -28,14 +28,14 @@ from ...summary import summary_of
 #: Characters of the bar.
 _WIDTH = 30
 #: Seconds between two looks.
-_PAUSE = 0.5
+_PAUSE = 2.0
 _ENDED = ("sent", "delivered", "undelivered", "failed", "unknown", "skipped")
 
 
 class Command(BaseCommand):
     help = (
         "Text users, departments and roles, each person once, and show how far it is. Ctrl-C ends the display, not the "
-        "sending. Exits with 1 when a message failed or is in doubt."
+        "sending. Exits with 1 when a message failed or is in doubt, or when it was cancelled."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,20 @@ class Command(BaseCommand):
         parser.add_argument("--user", **several, help="a user's name or id; may be given many times")
         parser.add_argument("--department", **several, help="a department's name or id; may be given many times")
         parser.add_argument("--role", **several, help="a role's name or id; may be given many times")
-        parser.add_argument("--no-subdepartments", action="store_true", help="only the departments themselves")
+        below = parser.add_mutually_exclusive_group()
+        below.add_argument(
+            "--include-subdepartments",
+            action="store_const",
+            const=True,
+            help="the departments and all below them; the default, unless a preset says otherwise",
+        )
+        below.add_argument(
+            "--no-subdepartments",
+            dest="include_subdepartments",
+            action="store_const",
+            const=False,
+            help="only the departments themselves",
+        )
         parser.add_argument("--service", help="the key of an SMS service")
         parser.add_argument("--template", help="a template's key, or its code at the service")
         parser.add_argument(
@@ -74,7 +87,7 @@ class Command(BaseCommand):
             "idempotency_key": options["idempotency_key"],
             "send_at": _moment("--send-at", options["send_at"]),
             "expires_at": _moment("--expires-at", options["expires_at"]),
-            "include_subdepartments": False if options["no_subdepartments"] else None,
+            "include_subdepartments": options["include_subdepartments"],
         }
         try:
             if options["dry_run"]:
@@ -99,30 +112,41 @@ class Command(BaseCommand):
             self.stdout.write(f"Notification {notification.pk} is on its way.")
             return
         try:
-            counts = self._watch(notification)
+            status, counts = self._watch(notification)
         except KeyboardInterrupt:
             self.stdout.write(f"\nNotification {notification.pk} goes on; admin shows how far it is, and stops it.")
             return
         self.stdout.write(f"Notification {notification.pk}: {_described(counts)}.")
+        if status == NotificationStatus.CANCELLED:
+            raise CommandError(f"Notification {notification.pk} was cancelled. What has not left is skipped.")
         if bad := counts["failed"] + counts["undelivered"] + counts["unknown"]:
             raise CommandError(f"{bad} of {counts['total']} did not arrive or are in doubt.")
 
-    def _watch(self, notification: Notification) -> Counts:
-        """Show the bar until nothing is under way any more; returns the last counts."""
+    def _watch(self, notification: Notification) -> tuple[str, Counts]:
+        """Show the bar until nothing is under way any more, or it is cancelled; returns the last status and counts."""
         in_place = self.stdout.isatty()
         shown = ""
         while True:
-            state = notifications().only("status", "expanded_at").get(pk=notification.pk)
+            state = notifications().only("status", "expanded_at", "problem").get(pk=notification.pk)
             counts = state.counts()
-            line = _bar(counts, resolved=state.expanded_at is not None)
+            line = _line(state, counts)
             if line != shown:
                 self.stdout.write(f"\r{line:<{len(shown)}}" if in_place else line, ending="" if in_place else "\n")
                 self.stdout.flush()
                 shown = line
-            if state.expanded_at and not counts["queued"] and not counts["sending"]:
+            ended = state.expanded_at and not counts["queued"] and not counts["sending"]
+            if ended or state.status == NotificationStatus.CANCELLED:
                 self.stdout.write("\n" if in_place else "", ending="")
-                return counts
+                return state.status, counts
             time.sleep(_PAUSE)
+
+
+def _line(state: Notification, counts: Counts) -> str:
+    """How far it is, and what keeps it from going on."""
+    line = _bar(counts, resolved=state.expanded_at is not None)
+    if state.status in (NotificationStatus.PAUSED, NotificationStatus.CANCELLED):
+        line = f"{line} ({state.status})"
+    return f"{line}. {state.problem_words}" if state.problem_words else line
 
 
 def _bar(counts: Counts, *, resolved: bool) -> str:
