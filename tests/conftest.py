@@ -181,7 +181,9 @@ def browser() -> Iterator[Any]:
     """Chromium. Of one module: Playwright keeps an event loop in this thread as long as it runs."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     _need(path, "Chromium is not installed (tried: " + ", ".join(CHROMIUM_NAMES) + ").")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=20_000)  # other tests run beside it
 
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # because of that loop
@@ -196,7 +198,7 @@ def page(browser: Any) -> Iterator[Any]:
     errors: list[str] = []
     with browser.new_context(locale="en-US") as context:
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
     assert not errors, f"JavaScript failed: {'; '.join(errors)}"
