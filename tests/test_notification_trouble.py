@@ -20,6 +20,7 @@ from notifications.models import Notification, SuppressedNumber
 from notifications.signals import notification_finished
 from notifications.sweeping import sweep
 from sms_services.choices import MessageStatus
+from sms_services.delivery.sweeping import sweep as sweep_messages
 from sms_services.models import SmsBatch, SmsMessage
 from tests.people import a_person, number_of, people, states
 from tests.services_under_test import create_template
@@ -115,6 +116,32 @@ class TestPausedTooLong:
         resume(sent)
         work_all(broker)
         assert set(states(sent).values()) == {SENT}
+
+
+class TestHeldBacklog:
+    def test_the_sweep_walks_past_it_once(self, broker, text):
+        sent = tell(people(3))
+        broker.work()
+        pause(sent)
+        broker.take()
+        SmsMessage.objects.update(sweep_at=timezone.now())
+        sweep_messages()
+        assert not SmsMessage.objects.filter(sweep_at__isnull=False).exists()
+        sweep_messages()
+        assert broker.take() == []
+
+    def test_it_leaves_after_a_resumption_whose_bell_is_lost(self, broker, text):
+        sent = tell(people(3))
+        broker.work()
+        pause(sent)
+        SmsMessage.objects.update(sweep_at=timezone.now())
+        sweep_messages()
+        resume(sent)
+        broker.take()
+        sweep_messages()
+        work_all(broker)
+        assert set(states(sent).values()) == {SENT}
+        assert not SmsBatch.objects.get().is_put_off
 
 
 class TestUnresolvable:

@@ -16,7 +16,8 @@ from django.utils import timezone
 from ..choices import ErrorKind, MessageStatus, Outcome
 from ..conf import get_settings
 from ..logs import log
-from ..models import SmsAttempt, SmsMessage, SmsService, current_service
+from ..models import SmsAttempt, SmsBatch, SmsMessage, SmsService, current_service
+from ..models.batches import SmsBatchQuerySet
 from .queueing import ring_in_turn, start
 from .rows import database, messages
 
@@ -32,9 +33,44 @@ WORKER_LOST = "worker_lost"
 def sweep() -> None:
     """Everything whose time has come, step by step, for as long as a round may take."""
     until = time.monotonic() + ROUND_SECONDS
-    for step in (ring_for_forgotten, doubt_lost, look_up_doubtful):
+    for step in (put_off_held, bring_back_released, ring_for_forgotten, doubt_lost, look_up_doubtful):
         while step(timezone.now()) == STEP and time.monotonic() < until:
             pass
+
+
+def put_off_held(now: datetime) -> int:
+    """What a batch holds back is put off, or every round would walk past all of them."""
+    held = messages().held_back(now)
+    found = list(held.filter(sweep_at__lte=now).order_by("sweep_at").values_list("pk", "batch")[:STEP])
+    if found:
+        with transaction.atomic(using=database()):
+            held.filter(pk__in=[pk for pk, _ in found]).update(sweep_at=None)
+            # After the messages: whoever brings them back meanwhile then finds the mark once more, not too few of them.
+            _batches().filter(pk__in={batch for _, batch in found}).update(is_put_off=True)
+    return len(found)
+
+
+def bring_back_released(now: datetime) -> int:
+    """What was put off and may leave now, as its bell may have been lost."""
+    count = 0
+    for batch in list(
+        _batches().sending(now).filter(is_put_off=True).order_by("pk").values_list("pk", flat=True)[:STEP]
+    ):
+        queued = messages().filter(batch=batch, status=MessageStatus.QUEUED, sweep_at=None)
+        ids = list(queued.values_list("pk", flat=True)[: STEP - count])
+        queued.filter(pk__in=ids).update(sweep_at=now)
+        count += len(ids)
+        if count == STEP:
+            break
+        with transaction.atomic(using=database()):
+            _batches().filter(pk=batch).update(is_put_off=False)
+            if queued.exists():  # put off a moment ago
+                transaction.set_rollback(True, using=database())
+    return count
+
+
+def _batches() -> SmsBatchQuerySet:
+    return SmsBatch.objects.using(database())
 
 
 def ring_for_forgotten(now: datetime) -> int:

@@ -143,6 +143,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('open', 'Open'), ('held', 'Held'), ('closed', 'Closed')], default='open', max_length=8, verbose_name='state')),
                 ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
+                ('is_put_off', models.BooleanField(db_index=True, default=False, editable=False)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
             ],
             options={

@@ -20,10 +20,13 @@ class SmsBatch(models.Model):
 
     It is asked in the very statement that claims messages, so that nothing more leaves from the moment on in which a
     batch is held or closed. A number gets one message of a batch.
+
+    ``is_put_off``: the sweep has put off messages of it, and brings them back once they may leave.
     """
 
     state = models.CharField(_("state"), max_length=8, choices=BatchState.choices, default=BatchState.OPEN)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    is_put_off = models.BooleanField(default=False, db_index=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 
     objects = SmsBatchQuerySet.as_manager()

@@ -40,6 +40,10 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         sending = SmsBatch.objects.sending(now).filter(pk=models.OuterRef("batch"))
         return models.Q(batch=None) | models.Q(models.Exists(sending))
 
+    def held_back(self, now: datetime) -> "SmsMessageQuerySet":
+        """Queued, and of a batch whose messages may not leave."""
+        return self.filter(~self._not_held(now), status=MessageStatus.QUEUED, batch__isnull=False)
+
     def claim(self, claim: str, now: datetime, until: datetime, account: str) -> int:
         """Take queued messages for one caller; returns how many it got.
 
