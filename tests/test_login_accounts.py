@@ -183,16 +183,67 @@ class TestNicknames:
         with pytest.raises(Refusal, match="used"):
             finish_registration(rf.post("/"), challenge, "Ada")
 
-    def test_there_are_minutes_to_choose_one_but_not_for_ever(self, front_end, clock):
+    def test_there_are_minutes_to_choose_one_but_not_for_ever(self, front_end, clock, rf):
         client = front_end()
         challenge = client.challenge()
         (code,) = codes_sent(NUMBER)
         clock.shift(290)
         assert error(client.verify(challenge, code)) == (422, "nickname_required")
         clock.shift(200)
-        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        with pytest.raises(Refusal, match="nickname_required"):
+            finish_registration(rf.post("/"), challenge, "")
         clock.shift(101)
+        with pytest.raises(Refusal, match="expired"):
+            finish_registration(rf.post("/"), challenge, "Ada")
+
+    def test_a_code_that_was_right_cannot_be_entered_for_longer_than_any_other(self, front_end, clock, rf):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        clock.shift(290)
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(11)
         assert error(client.verify(challenge, code, nickname="Ada")) == (410, "expired")
+        assert finish_registration(rf.post("/"), challenge, "Ada").created
+
+    def test_a_right_code_gives_no_more_tries(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        for _ in range(4):
+            assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")  # the last try, and given back
+        assert error(client.verify(challenge, wrong(code))) == (410, "too_many_attempts")
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "too_many_attempts")
+
+    @pytest.mark.parametrize("entered_again", [True, False], ids=["the code", "a nickname"])
+    def test_a_newer_code_ends_one_that_was_right(self, front_end, rf, clock, entered_again):
+        """Or it would log somebody in as whoever registers with the newer one."""
+        a, b = front_end(), front_end(address="203.0.113.55")
+        challenge = a.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(a.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(61)
+        newer = b.challenge()
+        if entered_again:
+            assert error(a.verify(challenge, code, nickname="Mal")) == (410, "replaced")
+        else:
+            with pytest.raises(Refusal, match="unknown_challenge|replaced"):
+                finish_registration(rf.post("/"), challenge, "Mal")
+        assert b.verify(newer, codes_sent(NUMBER)[-1], nickname="Vic").json()["created"] is True
+        assert a.user_id is None
+
+    def test_an_account_made_meanwhile_ends_what_others_have_proved(self, front_end, rf, clock):
+        """Also what was asked for by a browser that is known, which a stranger's newer code leaves alone."""
+        a, b = front_end(), front_end(address="203.0.113.55")
+        challenge = a.challenge()
+        (code,) = codes_sent(NUMBER)
+        Challenge.objects.update(known_device=True)
+        assert error(a.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(61)
+        assert b.verify(b.challenge(), codes_sent(NUMBER)[-1], nickname="Vic").json()["created"] is True
+        assert error(a.verify(challenge, code, nickname="Mal")) == (410, "replaced")
+        assert a.user_id is None
 
 
 class TestWhoIsNotLetIn:

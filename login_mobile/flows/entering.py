@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from ..backends import MobileBackend
-from ..choices import ChallengeState, Outcome, RecycledPolicy
+from ..choices import Outcome, RecycledPolicy
 from ..conf import get_settings
 from ..devices import remember
 from ..exceptions import ErrorCode, Refusal
@@ -81,7 +81,7 @@ def remember_device(request: HttpRequest, response: HttpResponse, verified: Veri
 
 def end_claims(number: str) -> None:
     """A number was proved for the first time: what others had begun with it is over."""
-    challenges().filter(phone_number=number, state=ChallengeState.OPEN).update(state=ChallengeState.REPLACED)
+    challenges().filter(phone_number=number).replace()
 
 
 def set_outcome(challenge: Challenge, outcome: Outcome) -> None:

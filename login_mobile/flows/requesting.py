@@ -135,13 +135,11 @@ def _store(
     # The newest code wins. But a stranger's newer request does not end the code for which the owner waits at a browser
     # that has logged in before: that would be a way to lock the owner out. Nor does one user's end another's: a claim
     # that is not verified reserves nothing.
-    older = challenges().filter(
-        login=login, purpose=purpose, phone_number=number.e164, user=user, state=ChallengeState.OPEN
-    )
+    older = challenges().filter(login=login, purpose=purpose, phone_number=number.e164, user=user)
     if device is None:
         older = older.filter(known_device=False)
     with transaction.atomic(using=database()):
-        older.update(state=ChallengeState.REPLACED)
+        older.replace()
         return challenges().create(
             login=login,
             purpose=purpose,

@@ -15,7 +15,7 @@ from sms_services.phone_numbers import mask
 from ..choices import ChallengeState, Outcome, Purpose, Sending
 from .logins import MobileLogin
 
-#: States in which a code can still be entered.
+#: States in which a challenge can still let somebody in.
 LIVE = (ChallengeState.OPEN, ChallengeState.PROVED)
 
 #: Once a code was right, this much time is left to choose a nickname.
@@ -25,26 +25,38 @@ TIME_TO_FINISH = timedelta(minutes=5)
 class ChallengeQuerySet(models.QuerySet["Challenge"]):
     """The steps of a challenge, each a conditional UPDATE whose row count decides. The clock is compared inside it."""
 
-    def live(self, now: datetime) -> "ChallengeQuerySet":
-        return self.filter(state__in=LIVE, expires_at__gt=now)
+    def live(self) -> "ChallengeQuerySet":
+        """Those that may still let somebody in, if their time is not over."""
+        return self.filter(state__in=LIVE)
 
     def count_attempt(self, now: datetime) -> int:
-        """Take one of the attempts, before anything is compared; 0 if there is none to take."""
-        return self.live(now).filter(attempts__lt=F("attempts_allowed")).update(attempts=F("attempts") + 1)
+        """Take one of the attempts, before anything is compared; 0 if there is none to take.
+
+        A code can be entered until it expires, also one that was right already: ``prove`` makes that no longer.
+        """
+        rows = self.live().filter(expires_at__gt=now, attempts__lt=F("attempts_allowed"))
+        return rows.update(attempts=F("attempts") + 1)
 
     def prove(self, now: datetime) -> int:
-        """The code was right, and something else is missing: there is time for that, once."""
+        """The code was right, and something else is missing: there is time for that, once.
+
+        The attempt that was right is given back, so that who entered it may enter it again; the wrong ones count on.
+        """
         until = Greatest(F("expires_at"), Value(now + TIME_TO_FINISH), output_field=models.DateTimeField())
-        live = self.live(now)
-        first = live.filter(state=ChallengeState.OPEN)
+        first = self.filter(state=ChallengeState.OPEN, expires_at__gt=now)
         return (
-            first.update(state=ChallengeState.PROVED, attempts=0, expires_at=until)
-            or live.filter(state=ChallengeState.PROVED).count()
+            first.update(state=ChallengeState.PROVED, attempts=F("attempts") - 1, finish_by=until)
+            or self.filter(state=ChallengeState.PROVED, finish_by__gt=now).count()
         )
 
     def use(self, now: datetime) -> int:
         """Use it up. Whoever changes no row does not get in."""
-        return self.live(now).update(state=ChallengeState.USED, used_at=now)
+        in_time = Q(state=ChallengeState.OPEN, expires_at__gt=now) | Q(state=ChallengeState.PROVED, finish_by__gt=now)
+        return self.filter(in_time).update(state=ChallengeState.USED, used_at=now)
+
+    def replace(self) -> int:
+        """A newer code, or a newer holder of the number: nothing that was begun before lets anybody in."""
+        return self.live().update(state=ChallengeState.REPLACED)
 
     def waiting(self, now: datetime) -> "ChallengeQuerySet":
         """Whose code is still to be made and sent."""
@@ -64,7 +76,8 @@ class Challenge(models.Model):
     ``token_hash`` is the SHA-256 of the opaque token that binds it to whoever asked. ``digest`` is the keyed hash of
     the code; empty until a worker has made one, and for good where nobody was to get any. ``known_device``: it was
     asked for by a browser that has logged in as this number before. ``country`` and ``prefix`` are for the figures.
-    ``sweep_at`` is when the sweep looks after a challenge for which no worker came.
+    ``expires_at`` is until when the code can be entered; ``finish_by``, once it was right, until when what else is missing
+    can be given. ``sweep_at`` is when the sweep looks after a challenge for which no worker came.
     """
 
     login = models.ForeignKey(MobileLogin, models.CASCADE, related_name="challenges", verbose_name=_("mobile login"))
@@ -95,6 +108,7 @@ class Challenge(models.Model):
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"))
+    finish_by = models.DateTimeField(null=True, blank=True, editable=False)
     used_at = models.DateTimeField(_("used"), null=True, blank=True)
     sweep_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
 
@@ -127,7 +141,7 @@ class Challenge(models.Model):
 
     @property
     def expired(self) -> bool:
-        return timezone.now() >= self.expires_at
+        return not self.expires_in
 
     @property
     def exhausted(self) -> bool:
@@ -140,4 +154,6 @@ class Challenge(models.Model):
 
     @property
     def expires_in(self) -> timedelta:
-        return max(self.expires_at - timezone.now(), timedelta())
+        """For how long it can let somebody in."""
+        until = self.finish_by if self.state == ChallengeState.PROVED and self.finish_by else self.expires_at
+        return max(until - timezone.now(), timedelta())
