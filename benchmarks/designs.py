@@ -76,13 +76,13 @@ def naive(provider: str, credentials: Credentials, url: str, count: int, differe
 
     def run() -> None:
         for number, name in all_people:
-            message = _row(service, template, code, number, name)
+            message = row(service, template, code, number, name)
             message.save()
             send(number, name)
             message.status, message.sent_at = MessageStatus.SENT, timezone.now()
             message.save()
 
-    with _queries() as count_of_queries:
+    with queries() as count_of_queries:
         figures = measured(count, run)
     return figures._replace(queries=len(count_of_queries))
 
@@ -92,7 +92,7 @@ def naive(provider: str, credentials: Credentials, url: str, count: int, differe
 
 def send_loop(provider: str, url: str, count: int) -> Figures:
     """``send_message`` to one number in a loop."""
-    _point_at(provider, url)
+    point_at(provider, url)
     number, name = people(1, different=False)[0]
     first = _last_id()
 
@@ -107,7 +107,7 @@ def send_loop(provider: str, url: str, count: int) -> Figures:
 
 def queued(provider: str, url: str, count: int, different: bool) -> Figures:
     """Messages queued, and delivered by the task that a worker would run, in tasks of the size that is put to it."""
-    _point_at(provider, url)
+    point_at(provider, url)
     store = _store_with_own_variables if different else _queue
     store(provider, 1, different)
     warm_up = list(SmsMessage.objects.filter(status=MessageStatus.QUEUED).values_list("pk", flat=True))
@@ -119,10 +119,10 @@ def queued(provider: str, url: str, count: int, different: bool) -> Figures:
         ids = store(provider, count, different)
         delivery.append(measured(count, lambda: [deliver_messages(list(part)) for part in chunks(ids, TASK_SIZE)]))
 
-    with _queries() as queries:
+    with queries() as statements:
         figures = measured(count, run)
     _expect_sent(first, count)
-    return figures._replace(queries=len(queries), delivering=delivery[0].seconds)
+    return figures._replace(queries=len(statements), delivering=delivery[0].seconds)
 
 
 def _queue(provider: str, count: int, different: bool) -> list[int]:
@@ -134,11 +134,11 @@ def _store_with_own_variables(provider: str, count: int, different: bool) -> lis
     """Rows as a fan-out stores them: ``queue_message`` takes one set of variables for all numbers."""
     service, template = SmsService.objects.get(key=provider), SmsTemplate.objects.get(key=TEMPLATE)
     code = template.code_for(service)
-    rows = [_row(service, template, code, number, name) for number, name in people(count, different=different)]
+    rows = [row(service, template, code, number, name) for number, name in people(count, different=different)]
     return [message.pk for message in SmsMessage.objects.bulk_create(rows, batch_size=1000)]
 
 
-def _row(service: SmsService, template: SmsTemplate, code: str, number: str, name: str) -> SmsMessage:
+def row(service: SmsService, template: SmsTemplate, code: str, number: str, name: str) -> SmsMessage:
     message = SmsMessage(
         service_id=service.pk,
         template_id=template.pk,
@@ -152,7 +152,7 @@ def _row(service: SmsService, template: SmsTemplate, code: str, number: str, nam
     return message
 
 
-def _point_at(provider: str, url: str) -> None:
+def point_at(provider: str, url: str) -> None:
     """Lead a provider to a simulator."""
     known = getattr(settings, SETTING)
     if known["ENDPOINT_URLS"].get(provider) != url:
@@ -165,7 +165,7 @@ def _point_at(provider: str, url: str) -> None:
 
 
 @contextmanager
-def _queries() -> Any:
+def queries() -> Any:
     """Collects a mark for every statement; the driver's BEGIN and COMMIT are none."""
     statements: list[None] = []
 

@@ -95,10 +95,10 @@ def environment() -> Iterator[Environment]:
     """Everything started; everything ended and dropped with the block, whatever happens in it."""
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="sms-bench-")))
-        targets = [ends.enter_context(_simulator(name, latency)) for name in PROVIDERS for latency in LATENCIES]
+        targets = [ends.enter_context(simulator(name, latency)) for name in PROVIDERS for latency in LATENCIES]
         urls = {"SQLite": f"sqlite:///{folder / 'bench.sqlite3'}"}
         if reachable("postgresql"):
-            urls["PostgreSQL"] = ends.enter_context(_postgresql_database())
+            urls["PostgreSQL"] = ends.enter_context(postgresql_database())
         projects = {
             name: ends.enter_context(Project(_subfolder(folder, name), database=url, broker="memory://"))
             for name, url in urls.items()
@@ -120,7 +120,7 @@ def _subfolder(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def _simulator(provider: str, latency: float) -> Iterator[Target]:
+def simulator(provider: str, latency: float) -> Iterator[Target]:
     command = [sys.executable, "-m", "tests.simulators", provider, "--latency", str(latency)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -139,7 +139,7 @@ def _simulator(provider: str, latency: float) -> Iterator[Target]:
 
 
 @contextmanager
-def _postgresql_database() -> Iterator[str]:
+def postgresql_database() -> Iterator[str]:
     """The URL of an empty database that is dropped afterwards."""
     name = f"sms_bench_{secrets.token_hex(6)}"
     parts = urlsplit(SERVICES["postgresql"].url)

@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 
 class Figures(NamedTuple):
-    """One repetition of one design. ``delivering``: the part of ``seconds`` that comes after queueing."""
+    """One repetition of one design.
+
+    ``delivering``: the part of ``seconds`` that comes after queueing. ``mib``: the process's peak memory so far.
+    """
 
     messages: int
     seconds: float
     cpu: float
     queries: int = 0
     delivering: float = 0.0
+    mib: float = 0.0
 
     @property
     def per_second(self) -> float:

@@ -1,10 +1,11 @@
 """The tables, in Markdown, and what is short of its goal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from . import startup
+from .fan_out import SMALL, FanOuts, Notifications
 from .figures import Figures, middle, ratio
 from .messages import BARE, BATCHES, NAIVE, OURS, Queued, Single
 from .startup import Starts
@@ -36,18 +37,30 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def render(single: Sequence[Single], queued: Sequence[Queued], starts: Starts, machine: str) -> str:
-    goals = [*_single_goals(single), *_queued_goals(queued), *_startup_goals(starts)]
+def render(
+    single: Sequence[Single], queued: Sequence[Queued], notified: Notifications, starts: Starts, machine: str
+) -> str:
+    goals = [
+        *_single_goals(single),
+        *_queued_goals(queued),
+        *_fan_out_goals(notified),
+        *_expansion_goals(notified),
+        *_startup_goals(starts),
+    ]
     short = ["- {}: {} ({})".format(*goal.cells) for goal in goals if not goal.reached]
     counts = f"{len(single[0].ours)}, {len(queued[0].runs[OURS])} and {len(starts[startup.OURS])}"
     return "\n\n".join(
         [
-            f"{machine}. Medians of {counts} repetitions for the three tables. Only the ratios carry over to other "
-            "machines and moments.",
+            f"{machine}. Medians of {counts} repetitions for single and queued messages and for starting Django. Only "
+            "the ratios carry over to other machines and moments.",
             "### `send_message` to one number in a loop, no latency",
             _single_table(single),
             "### 1,000 messages queued and delivered, one process",
             _queued_table(queued),
+            "### A notification to many people, Twilio, one process",
+            _fan_out_table(notified),
+            "### Expansion alone",
+            _expansion_table(notified),
             "### Starting Django",
             _startup_table(starts),
             "### Goals",
@@ -148,6 +161,88 @@ def _goals_of(result: Queued) -> list[Goal]:
 
 def _queries(runs: Sequence[Figures]) -> float:
     return middle(runs, lambda run: run.queries / run.messages * 1000)
+
+
+# Notifications
+
+
+def _fan_out_table(notified: Notifications) -> str:
+    head = ["latency", "design", "messages", "msg/s", "× bare", "× naive", "CPU ms", "queries per 1,000"]
+    rows = []
+    for found in notified.fan_outs:
+        rows += [_fan_out_row(found, BARE, found.bare), _fan_out_row(found, NAIVE, found.naive)]
+        rows += [_fan_out_row(found, "**notify**", runs) for runs in found.ours.values()]
+    return table([*head, "peak MiB"], rows)
+
+
+def _fan_out_row(found: FanOuts, design: str, runs: Sequence[Figures]) -> list[str]:
+    return [
+        f"{found.latency * 1000:.0f} ms",
+        design,
+        _number(runs[0].messages),
+        _number(middle(runs, _speed)),
+        _number(_times(runs, found.bare)),
+        _number(_times(runs, found.naive)),
+        f"{middle(runs, _cpu):.2f}",
+        _number(_queries(runs)),
+        f"{max(run.mib for run in runs):.0f}" if runs[0].mib else "",
+    ]
+
+
+def _times(runs: Sequence[Figures], others: Sequence[Figures]) -> float:
+    """As ``ratio``; what was not repeated stands beside the first repetition of the others."""
+    return ratio(runs, others[: len(runs)])
+
+
+def _fan_out_goals(notified: Notifications) -> list[Goal]:
+    goals = []
+    for found in notified.fan_outs:
+        name = f"notify, {found.latency * 1000:.0f} ms"
+        few, many = min(found.ours), max(found.ours)
+        bare = 0.9 if found.latency else 0.8
+        for size, runs in found.ours.items():
+            goals.append(Goal(f"{name}, {size:,}: against the bare SDK in 32 threads", _times(runs, found.bare), bare))
+            if found.latency:
+                goals.append(Goal(f"{name}, {size:,}: against the naive design, process against process",
+                                  _times(runs, found.naive), 20, unit="×"))  # fmt: skip
+            goals.append(Goal(f"{name}, {size:,}: database queries per 1,000", _queries(runs), 40, at_most=True))
+        growth = middle(found.ours[many], _speed) / middle(found.ours[few], _speed)
+        goals.append(Goal(f"{name}: messages a second of {many:,} against {few:,}", growth, 0.9))
+        goals.append(_memory_goal(f"{name}: peak memory", found.ours))
+    return goals
+
+
+def _expansion_table(notified: Notifications) -> str:
+    rows = [_expansion_row("**notify**, expansion", size, runs) for size, runs in notified.expansions.items()]
+    rows.append(_expansion_row("INSERT … SELECT", notified.inserts[0].messages, notified.inserts))
+    return table(["design", "people", "seconds", "people/s", "CPU s", "queries", "peak MiB"], rows)
+
+
+def _expansion_row(design: str, size: int, runs: Sequence[Figures]) -> list[str]:
+    return [
+        design,
+        _number(size),
+        _number(middle(runs, lambda run: run.seconds)),
+        _number(middle(runs, _speed)),
+        _number(middle(runs, lambda run: run.cpu)),
+        _number(middle(runs, lambda run: run.queries)),
+        f"{max(run.mib for run in runs):.0f}",
+    ]
+
+
+def _expansion_goals(notified: Notifications) -> list[Goal]:
+    many = max(notified.expansions)
+    speed = ratio(notified.expansions[many], notified.inserts)
+    return [
+        Goal(f"expansion of {many:,}: against INSERT … SELECT of the same rows", speed, 0.5),
+        _memory_goal("expansion: peak memory", notified.expansions),
+    ]
+
+
+def _memory_goal(name: str, runs: Mapping[int, Sequence[Figures]]) -> Goal:
+    few, many = SMALL, max(runs)
+    growth = max(run.mib for run in runs[many]) / runs[few][0].mib
+    return Goal(f"{name}, {few:,} against {many:,}", growth, 1.2, at_most=True, unit="×")
 
 
 # Start-up
