@@ -2,23 +2,17 @@
 
 import math
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django.http import HttpRequest
-from django.utils import timezone
 
-from sms_services.choices import ErrorKind, MessageStatus
+from sms_services.choices import MessageStatus
 
 from .. import buckets, limits
 from ..choices import ChallengeState, Purpose, Sending
 from ..devices import known_device
 from ..models import Challenge
-from ..rows import challenges
 from .finding import challenge_of
 
-#: How far back, and at how many texts, is looked to see whether the provider works.
-LATELY = timedelta(minutes=10)
-LATEST = 5
 #: In doubt counts too: whoever waits for a text whose request has timed out mostly waits in vain.
 _NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN)
 
@@ -71,28 +65,20 @@ def code_status(request: HttpRequest, token: object) -> CodeStatus:
 def _trouble(challenge: Challenge) -> bool:
     """Whether texts do not leave.
 
-    Where everybody gets a text, this one's fate can be told. Where only known numbers do, it would tell that the number
-    is known: so there only what became of other numbers' texts is told, to everybody alike.
+    Where everybody gets a text, this one's fate can be told. Where only known numbers do, the fate of any text would
+    tell that some number is known, that of another number too: whoever asks for two numbers would learn of one by the
+    other. There it is told only that an admin has switched the service off.
     """
     if challenge.purpose != Purpose.LOGIN or challenge.login.allow_registration:
         return challenge.state == ChallengeState.OPEN and _has_failed(challenge)
-    others = challenges().filter(
-        login=challenge.login,
-        sending__in=[Sending.HANDED_OVER, Sending.FAILED],
-        created_at__gte=timezone.now() - LATELY,
-    )
-    others = others.exclude(phone_number=challenge.phone_number).select_related("message").newest_first()
-    fates = [_has_failed(other, of_provider=True) for other in others[:LATEST]]
-    return bool(fates) and all(fates)
+    return not challenge.login.sms_service.is_active
 
 
-def _has_failed(challenge: Challenge, *, of_provider: bool = False) -> bool:
+def _has_failed(challenge: Challenge) -> bool:
     if challenge.sending == Sending.FAILED:
         return True
     message = challenge.message
     if message is None:
-        return False
-    if of_provider and message.error_kind == ErrorKind.RECIPIENT:
         return False
     # Queued with an error: it could not be sent, and is tried again.
     return message.status in _NOT_ARRIVED or (message.status == MessageStatus.QUEUED and bool(message.error_kind))

@@ -44,6 +44,8 @@ LENGTH = 1000
 MOST_FAILURES = 10_000
 #: Milliseconds between two questions, while it runs and while it waits.
 FAST, SLOW = 2_000, 10_000
+#: Texts per second: less is not worth a figure.
+_SLOWEST = 0.05
 #: The parts of the page that change.
 PARTS = ("state", "bar", "figures", "failures", "buttons")
 
@@ -178,7 +180,7 @@ class Progress:
     @property
     def speed(self) -> str:
         """How fast it is, and how long it will take, in words; empty where that is not known."""
-        if not self.rate or not self._is_running:
+        if not self.rate or self.rate < _SLOWEST or not self._is_running:
             return ""
         rate = _rate(self.rate)
         left = self.total - self.done
@@ -191,8 +193,10 @@ class Progress:
         """How fast it has been, in words; empty where that is not known. For browsers without scripts."""
         if not self._is_running or self.notification.started_at is None or not self.gone:
             return ""
-        seconds = (timezone.now() - self.notification.started_at).total_seconds()
-        return _("%(rate)s a second on average, pauses included.") % {"rate": _rate(self.gone / max(seconds, 1))}
+        rate = self.gone / max((timezone.now() - self.notification.started_at).total_seconds(), 1)
+        if rate < _SLOWEST:
+            return ""
+        return _("%(rate)s a second on average, pauses included.") % {"rate": _rate(rate)}
 
     @property
     def _is_running(self) -> bool:
