@@ -95,6 +95,8 @@ def work(broker):
         pass
     Notification.objects.update(sweep_at=timezone.now())
     sweep()
+    while broker.work():
+        pass
 
 
 def assert_everybody_is_there_once(page):

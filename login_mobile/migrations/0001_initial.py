@@ -9,598 +9,160 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
     dependencies = [
-        ("sms_services", "0001_initial"),
+        ('sms_services', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Bucket",
+            name='Bucket',
             fields=[
-                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("kind", models.CharField(max_length=20)),
-                ("entries", models.JSONField(default=dict)),
-                ("revision", models.PositiveBigIntegerField(default=0)),
-                ("idle_at", models.FloatField(db_index=True, default=0.0)),
+                ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('kind', models.CharField(max_length=20)),
+                ('entries', models.JSONField(default=dict)),
+                ('revision', models.PositiveBigIntegerField(default=0)),
+                ('idle_at', models.FloatField(db_index=True, default=0.0)),
             ],
             options={
-                "default_permissions": (),
+                'default_permissions': (),
             },
         ),
         migrations.CreateModel(
-            name="MobileLogin",
+            name='MobileLogin',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "key",
-                    models.SlugField(
-                        help_text="The name by which front ends ask for this login.", unique=True, verbose_name="key"
-                    ),
-                ),
-                ("name", models.CharField(max_length=100, verbose_name="name")),
-                (
-                    "is_active",
-                    models.BooleanField(
-                        default=True,
-                        help_text="Switched off, it sends nothing and lets nobody in. Nothing is deleted.",
-                        verbose_name="active",
-                    ),
-                ),
-                (
-                    "is_default",
-                    models.BooleanField(
-                        default=False,
-                        help_text="Used where a front end names none. There is one default.",
-                        verbose_name="default",
-                    ),
-                ),
-                (
-                    "regions",
-                    models.JSONField(
-                        default=login_mobile.models.logins.default_regions,
-                        help_text="ISO codes of the countries whose mobile numbers may be used. The first one is chosen beforehand.",
-                        validators=[login_mobile.models.logins.validate_regions],
-                        verbose_name="countries",
-                    ),
-                ),
-                (
-                    "allow_registration",
-                    models.BooleanField(
-                        default=True, help_text="An unknown number makes a new account.", verbose_name="registration"
-                    ),
-                ),
-                (
-                    "ask_nickname",
-                    models.BooleanField(default=False, help_text="At registration.", verbose_name="ask for a nickname"),
-                ),
-                (
-                    "allow_staff",
-                    models.BooleanField(
-                        default=False,
-                        help_text="A phone number is a weak proof: texts can be intercepted, and numbers ported.",
-                        verbose_name="staff may log in",
-                    ),
-                ),
-                (
-                    "code_length",
-                    models.PositiveIntegerField(
-                        default=6,
-                        help_text="Services that send by code take 6 at most.",
-                        validators=[
-                            django.core.validators.MinValueValidator(6),
-                            django.core.validators.MaxValueValidator(8),
-                        ],
-                        verbose_name="digits of a code",
-                    ),
-                ),
-                (
-                    "code_minutes",
-                    models.PositiveIntegerField(
-                        default=5,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10),
-                        ],
-                        verbose_name="minutes a code is valid",
-                    ),
-                ),
-                (
-                    "attempts_per_code",
-                    models.PositiveIntegerField(
-                        default=5,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10),
-                        ],
-                        verbose_name="attempts per code",
-                    ),
-                ),
-                (
-                    "failures_per_hour",
-                    models.PositiveIntegerField(
-                        default=10,
-                        help_text="Over all codes; a new one resets nothing.",
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                        verbose_name="wrong codes per number and hour",
-                    ),
-                ),
-                (
-                    "failures_per_day",
-                    models.PositiveIntegerField(
-                        default=20,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                        verbose_name="wrong codes per number and day",
-                    ),
-                ),
-                (
-                    "send_pause",
-                    models.PositiveIntegerField(
-                        default=60,
-                        help_text="To one number.",
-                        validators=[
-                            django.core.validators.MinValueValidator(30),
-                            django.core.validators.MaxValueValidator(3600),
-                        ],
-                        verbose_name="seconds between two codes",
-                    ),
-                ),
-                (
-                    "sends_per_hour",
-                    models.PositiveIntegerField(
-                        default=5,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(60),
-                        ],
-                        verbose_name="codes per number and hour",
-                    ),
-                ),
-                (
-                    "sends_per_day",
-                    models.PositiveIntegerField(
-                        default=10,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(200),
-                        ],
-                        verbose_name="codes per number and day",
-                    ),
-                ),
-                (
-                    "address_sends_per_hour",
-                    models.PositiveIntegerField(
-                        default=10,
-                        help_text="IPv6 by /64.",
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10000),
-                        ],
-                        verbose_name="codes per address and hour",
-                    ),
-                ),
-                (
-                    "address_sends_per_day",
-                    models.PositiveIntegerField(
-                        default=50,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100000),
-                        ],
-                        verbose_name="codes per address and day",
-                    ),
-                ),
-                (
-                    "address_verifications",
-                    models.PositiveIntegerField(
-                        default=30,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10000),
-                        ],
-                        verbose_name="entered codes per address in 5 minutes",
-                    ),
-                ),
-                (
-                    "trusted_proxies",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        help_text="How many proxies of yours stand in front of this login. With 0, X-Forwarded-For is not believed. Empty: as the project's settings say.",
-                        null=True,
-                        validators=[django.core.validators.MaxValueValidator(10)],
-                        verbose_name="trusted proxies",
-                    ),
-                ),
-                (
-                    "cap_per_day",
-                    models.PositiveIntegerField(
-                        default=5000,
-                        help_text="Of this login in all.",
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10000000),
-                        ],
-                        verbose_name="codes per day",
-                    ),
-                ),
-                (
-                    "cap_per_country",
-                    models.PositiveIntegerField(
-                        default=2000,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10000000),
-                        ],
-                        verbose_name="codes per day and country",
-                    ),
-                ),
-                (
-                    "cap_per_prefix",
-                    models.PositiveIntegerField(
-                        default=50,
-                        help_text="Numbers that differ in their last four digits only.",
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(10000),
-                        ],
-                        verbose_name="codes per day and prefix",
-                    ),
-                ),
-                (
-                    "pause_below_percent",
-                    models.PositiveIntegerField(
-                        default=10,
-                        help_text="In per cent. A country or prefix of whose codes fewer are used pauses itself. 0: never.",
-                        validators=[
-                            django.core.validators.MinValueValidator(0),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                        verbose_name="least share of used codes",
-                    ),
-                ),
-                (
-                    "pause_country_after",
-                    models.PositiveIntegerField(
-                        default=200,
-                        help_text="The newest ones.",
-                        validators=[
-                            django.core.validators.MinValueValidator(10),
-                            django.core.validators.MaxValueValidator(10000),
-                        ],
-                        verbose_name="codes by which a country is judged",
-                    ),
-                ),
-                (
-                    "pause_prefix_after",
-                    models.PositiveIntegerField(
-                        default=30,
-                        help_text="The newest ones.",
-                        validators=[
-                            django.core.validators.MinValueValidator(10),
-                            django.core.validators.MaxValueValidator(10000),
-                        ],
-                        verbose_name="codes by which a prefix is judged",
-                    ),
-                ),
-                (
-                    "recycled_after_days",
-                    models.PositiveIntegerField(
-                        default=90,
-                        help_text="After them a number alone does not open its account: see below.",
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(3650),
-                        ],
-                        verbose_name="days without a login",
-                    ),
-                ),
-                (
-                    "recycled_policy",
-                    models.CharField(
-                        choices=[
-                            ("second_proof", "The old account, with a second proof only"),
-                            ("new_account", "A new account; the number is taken from the old one"),
-                        ],
-                        default="second_proof",
-                        max_length=20,
-                        verbose_name="a number unused for so long opens",
-                    ),
-                ),
-                (
-                    "notice_template",
-                    models.ForeignKey(
-                        blank=True,
-                        help_text="Tells the old number that it was changed or removed; without variables. Empty: a text of ours, through services that send texts; those that send by code send no notice then.",
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="sms_services.smstemplate",
-                        verbose_name="template of the notice",
-                    ),
-                ),
-                (
-                    "sms_service",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="mobile_logins",
-                        to="sms_services.smsservice",
-                        verbose_name="SMS service",
-                    ),
-                ),
-                (
-                    "template",
-                    models.ForeignKey(
-                        help_text="A template for one-time codes with ${code}, and if you like ${minutes}.",
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="mobile_logins",
-                        to="sms_services.smstemplate",
-                        verbose_name="template",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.SlugField(help_text='The name by which front ends ask for this login.', unique=True, verbose_name='key')),
+                ('name', models.CharField(max_length=100, verbose_name='name')),
+                ('is_active', models.BooleanField(default=True, help_text='Switched off, it sends nothing and lets nobody in. Nothing is deleted.', verbose_name='active')),
+                ('is_default', models.BooleanField(default=False, help_text='Used where a front end names none. There is one default.', verbose_name='default')),
+                ('regions', models.JSONField(default=login_mobile.models.logins.default_regions, help_text='ISO codes of the countries whose mobile numbers may be used. The first one is chosen beforehand.', validators=[login_mobile.models.logins.validate_regions], verbose_name='countries')),
+                ('allow_registration', models.BooleanField(default=True, help_text='An unknown number makes a new account.', verbose_name='registration')),
+                ('ask_nickname', models.BooleanField(default=False, help_text='At registration.', verbose_name='ask for a nickname')),
+                ('allow_staff', models.BooleanField(default=False, help_text='A phone number is a weak proof: texts can be intercepted, and numbers ported.', verbose_name='staff may log in')),
+                ('code_length', models.PositiveIntegerField(default=6, help_text='Services that send by code take 6 at most.', validators=[django.core.validators.MinValueValidator(6), django.core.validators.MaxValueValidator(8)], verbose_name='digits of a code')),
+                ('code_minutes', models.PositiveIntegerField(default=5, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10)], verbose_name='minutes a code is valid')),
+                ('attempts_per_code', models.PositiveIntegerField(default=5, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10)], verbose_name='attempts per code')),
+                ('failures_per_hour', models.PositiveIntegerField(default=10, help_text='Over all codes; a new one resets nothing.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)], verbose_name='wrong codes per number and hour')),
+                ('failures_per_day', models.PositiveIntegerField(default=20, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)], verbose_name='wrong codes per number and day')),
+                ('send_pause', models.PositiveIntegerField(default=60, help_text='To one number.', validators=[django.core.validators.MinValueValidator(30), django.core.validators.MaxValueValidator(3600)], verbose_name='seconds between two codes')),
+                ('sends_per_hour', models.PositiveIntegerField(default=5, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(60)], verbose_name='codes per number and hour')),
+                ('sends_per_day', models.PositiveIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(200)], verbose_name='codes per number and day')),
+                ('address_sends_per_hour', models.PositiveIntegerField(default=10, help_text='IPv6 by /64.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='codes per address and hour')),
+                ('address_sends_per_day', models.PositiveIntegerField(default=50, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100000)], verbose_name='codes per address and day')),
+                ('address_verifications', models.PositiveIntegerField(default=30, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='entered codes per address in 5 minutes')),
+                ('trusted_proxies', models.PositiveSmallIntegerField(blank=True, help_text="How many proxies of yours stand in front of this login. With 0, X-Forwarded-For is not believed. Empty: as the project's settings say.", null=True, validators=[django.core.validators.MaxValueValidator(10)], verbose_name='trusted proxies')),
+                ('cap_per_day', models.PositiveIntegerField(default=5000, help_text='Of this login in all.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='codes per day')),
+                ('cap_per_country', models.PositiveIntegerField(default=2000, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000000)], verbose_name='codes per day and country')),
+                ('cap_per_prefix', models.PositiveIntegerField(default=50, help_text='Numbers that differ in their last four digits only.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='codes per day and prefix')),
+                ('pause_below_percent', models.PositiveIntegerField(default=10, help_text='In per cent. A country or prefix of whose codes fewer are used pauses itself. 0: never.', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(100)], verbose_name='least share of used codes')),
+                ('pause_country_after', models.PositiveIntegerField(default=200, help_text='The newest ones.', validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(10000)], verbose_name='codes by which a country is judged')),
+                ('pause_prefix_after', models.PositiveIntegerField(default=30, help_text='The newest ones.', validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(10000)], verbose_name='codes by which a prefix is judged')),
+                ('recycled_after_days', models.PositiveIntegerField(default=90, help_text='After them a number alone does not open its account: see below.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(3650)], verbose_name='days without a login')),
+                ('recycled_policy', models.CharField(choices=[('second_proof', 'The old account, with a second proof only'), ('new_account', 'A new account; the number is taken from the old one')], default='second_proof', max_length=20, verbose_name='a number unused for so long opens')),
+                ('notice_template', models.ForeignKey(blank=True, help_text='Tells the old number that it was changed or removed; without variables. Empty: a text of ours, through services that send texts; those that send by code send no notice then.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sms_services.smstemplate', verbose_name='template of the notice')),
+                ('sms_service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mobile_logins', to='sms_services.smsservice', verbose_name='SMS service')),
+                ('template', models.ForeignKey(help_text='A template for one-time codes with ${code}, and if you like ${minutes}.', on_delete=django.db.models.deletion.PROTECT, related_name='mobile_logins', to='sms_services.smstemplate', verbose_name='template')),
             ],
             options={
-                "verbose_name": "mobile login",
-                "verbose_name_plural": "mobile logins",
-                "ordering": ("name", "pk"),
-                "permissions": [
-                    ("switch_mobilelogin", "Can switch mobile logins on and off"),
-                    ("send_test_mobilelogin", "Can send test codes"),
-                    ("view_figures_mobilelogin", "Can view the figures of mobile logins"),
-                    ("unblock_mobilelogin", "Can lift the limits of phone numbers"),
-                ],
+                'verbose_name': 'mobile login',
+                'verbose_name_plural': 'mobile logins',
+                'ordering': ('name', 'pk'),
+                'permissions': [('switch_mobilelogin', 'Can switch mobile logins on and off'), ('send_test_mobilelogin', 'Can send test codes'), ('view_figures_mobilelogin', 'Can view the figures of mobile logins'), ('unblock_mobilelogin', 'Can lift the limits of phone numbers')],
             },
         ),
         migrations.CreateModel(
-            name="MobileNumber",
+            name='MobileNumber',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "number",
-                    models.CharField(help_text="E.164", max_length=16, unique=True, verbose_name="phone number"),
-                ),
-                ("verified_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="verified")),
-                ("last_used_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="last used")),
-                (
-                    "user",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="mobile_number",
-                        to=settings.AUTH_USER_MODEL,
-                        verbose_name="user",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.CharField(help_text='E.164', max_length=16, unique=True, verbose_name='phone number')),
+                ('verified_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='verified')),
+                ('last_used_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last used')),
+                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='mobile_number', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={
-                "verbose_name": "mobile number",
-                "verbose_name_plural": "mobile numbers",
+                'verbose_name': 'mobile number',
+                'verbose_name_plural': 'mobile numbers',
             },
         ),
         migrations.CreateModel(
-            name="Challenge",
+            name='Challenge',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "purpose",
-                    models.CharField(
-                        choices=[
-                            ("login", "Log in or register"),
-                            ("bind", "Add a number"),
-                            ("change", "Change the number"),
-                            ("reauthenticate", "Confirm who it is"),
-                        ],
-                        max_length=16,
-                        verbose_name="purpose",
-                    ),
-                ),
-                ("phone_number", models.CharField(max_length=16, verbose_name="phone number")),
-                ("country", models.CharField(max_length=2, verbose_name="country")),
-                ("prefix", models.CharField(max_length=16, verbose_name="prefix")),
-                ("token_hash", models.CharField(editable=False, max_length=64, unique=True)),
-                ("digest", models.CharField(blank=True, editable=False, max_length=64)),
-                ("known_device", models.BooleanField(default=False, verbose_name="known device")),
-                ("address_hash", models.CharField(blank=True, editable=False, max_length=64)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("open", "Open"),
-                            ("proved", "Proved, not finished"),
-                            ("used", "Used"),
-                            ("replaced", "Replaced by a newer one"),
-                        ],
-                        default="open",
-                        max_length=12,
-                        verbose_name="state",
-                    ),
-                ),
-                (
-                    "outcome",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("", "Not used"),
-                            ("logged_in", "Logged in"),
-                            ("registered", "Registered"),
-                            ("bound", "Number added"),
-                            ("changed", "Number changed"),
-                            ("reauthenticated", "Confirmed"),
-                            ("refused", "Refused after a right code"),
-                        ],
-                        default="",
-                        max_length=16,
-                        verbose_name="outcome",
-                    ),
-                ),
-                ("code_length", models.PositiveSmallIntegerField(default=6, editable=False)),
-                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="attempts")),
-                ("attempts_allowed", models.PositiveSmallIntegerField(default=5, verbose_name="attempts allowed")),
-                (
-                    "sending",
-                    models.CharField(
-                        choices=[
-                            ("waiting", "Waiting for a worker"),
-                            ("handed_over", "Handed over"),
-                            ("suppressed", "Suppressed"),
-                            ("review", "Review number"),
-                            ("failed", "Failed"),
-                        ],
-                        default="waiting",
-                        max_length=12,
-                        verbose_name="sending",
-                    ),
-                ),
-                ("problem", models.CharField(blank=True, max_length=64, verbose_name="what was wrong")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="created")),
-                ("expires_at", models.DateTimeField(verbose_name="expires")),
-                ("finish_by", models.DateTimeField(blank=True, editable=False, null=True)),
-                ("used_at", models.DateTimeField(blank=True, null=True, verbose_name="used")),
-                ("sweep_at", models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),
-                (
-                    "message",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to="sms_services.smsmessage",
-                        verbose_name="message",
-                    ),
-                ),
-                (
-                    "user",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                        verbose_name="user",
-                    ),
-                ),
-                (
-                    "login",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="challenges",
-                        to="login_mobile.mobilelogin",
-                        verbose_name="mobile login",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('purpose', models.CharField(choices=[('login', 'Log in or register'), ('bind', 'Add a number'), ('change', 'Change the number'), ('reauthenticate', 'Confirm who it is')], max_length=16, verbose_name='purpose')),
+                ('phone_number', models.CharField(max_length=16, verbose_name='phone number')),
+                ('country', models.CharField(max_length=2, verbose_name='country')),
+                ('prefix', models.CharField(max_length=16, verbose_name='prefix')),
+                ('token_hash', models.CharField(editable=False, max_length=64, unique=True)),
+                ('digest', models.CharField(blank=True, editable=False, max_length=64)),
+                ('known_device', models.BooleanField(default=False, verbose_name='known device')),
+                ('address_hash', models.CharField(blank=True, editable=False, max_length=64)),
+                ('state', models.CharField(choices=[('open', 'Open'), ('proved', 'Proved, not finished'), ('used', 'Used'), ('replaced', 'Replaced by a newer one')], default='open', max_length=12, verbose_name='state')),
+                ('outcome', models.CharField(blank=True, choices=[('', 'Not used'), ('logged_in', 'Logged in'), ('registered', 'Registered'), ('bound', 'Number added'), ('changed', 'Number changed'), ('reauthenticated', 'Confirmed'), ('refused', 'Refused after a right code')], default='', max_length=16, verbose_name='outcome')),
+                ('code_length', models.PositiveSmallIntegerField(default=6, editable=False)),
+                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='attempts')),
+                ('attempts_allowed', models.PositiveSmallIntegerField(default=5, verbose_name='attempts allowed')),
+                ('sending', models.CharField(choices=[('waiting', 'Waiting for a worker'), ('handed_over', 'Handed over'), ('suppressed', 'Suppressed'), ('review', 'Review number'), ('failed', 'Failed')], default='waiting', max_length=12, verbose_name='sending')),
+                ('problem', models.CharField(blank=True, max_length=64, verbose_name='what was wrong')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
+                ('expires_at', models.DateTimeField(verbose_name='expires')),
+                ('finish_by', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('used_at', models.DateTimeField(blank=True, null=True, verbose_name='used')),
+                ('sweep_at', models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),
+                ('message', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='sms_services.smsmessage', verbose_name='message')),
+                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ('login', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='challenges', to='login_mobile.mobilelogin', verbose_name='mobile login')),
             ],
             options={
-                "verbose_name": "challenge",
-                "verbose_name_plural": "challenges",
-                "ordering": ("-pk",),
-                "default_permissions": ("view",),
-                "indexes": [
-                    models.Index(fields=["created_at", "id"], name="login_challenge_created"),
-                    models.Index(fields=["phone_number", "created_at"], name="login_challenge_number"),
-                    models.Index(fields=["login", "created_at"], name="login_challenge_login"),
-                    models.Index(fields=["prefix", "created_at"], name="login_challenge_prefix"),
-                    models.Index(fields=["country", "created_at"], name="login_challenge_country"),
-                ],
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("state__in", ["open", "proved", "used", "replaced"])),
-                        name="challenge_state_known",
-                    )
-                ],
+                'verbose_name': 'challenge',
+                'verbose_name_plural': 'challenges',
+                'ordering': ('-pk',),
+                'default_permissions': ('view',),
+                'indexes': [models.Index(fields=['created_at', 'id'], name='login_challenge_created'), models.Index(fields=['phone_number', 'created_at'], name='login_challenge_number'), models.Index(fields=['login', 'created_at'], name='login_challenge_login'), models.Index(fields=['prefix', 'created_at'], name='login_challenge_prefix'), models.Index(fields=['country', 'created_at'], name='login_challenge_country')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['open', 'proved', 'used', 'replaced'])), name='challenge_state_known')],
             },
         ),
         migrations.CreateModel(
-            name="Pause",
+            name='Pause',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "scope",
-                    models.CharField(
-                        choices=[("country", "Country"), ("prefix", "Prefix")], max_length=8, verbose_name="what"
-                    ),
-                ),
-                ("value", models.CharField(max_length=16, verbose_name="country or prefix")),
-                ("active_key", models.CharField(editable=False, max_length=64, null=True, unique=True)),
-                (
-                    "reason",
-                    models.CharField(
-                        choices=[
-                            ("unused", "Codes are not being used"),
-                            ("cap", "The cap of a day was reached, and codes are not being used"),
-                        ],
-                        max_length=12,
-                        verbose_name="why",
-                    ),
-                ),
-                ("sent", models.PositiveIntegerField(default=0, verbose_name="codes sent")),
-                ("used", models.PositiveIntegerField(default=0, verbose_name="codes used")),
-                ("paused_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="paused")),
-                ("resumed_at", models.DateTimeField(blank=True, null=True, verbose_name="resumed")),
-                (
-                    "login",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="pauses",
-                        to="login_mobile.mobilelogin",
-                        verbose_name="mobile login",
-                    ),
-                ),
-                (
-                    "resumed_by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                        verbose_name="resumed by",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('scope', models.CharField(choices=[('country', 'Country'), ('prefix', 'Prefix')], max_length=8, verbose_name='what')),
+                ('value', models.CharField(max_length=16, verbose_name='country or prefix')),
+                ('active_key', models.CharField(editable=False, max_length=64, null=True, unique=True)),
+                ('reason', models.CharField(choices=[('unused', 'Codes are not being used'), ('cap', 'The cap of a day was reached, and codes are not being used')], max_length=12, verbose_name='why')),
+                ('sent', models.PositiveIntegerField(default=0, verbose_name='codes sent')),
+                ('used', models.PositiveIntegerField(default=0, verbose_name='codes used')),
+                ('paused_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='paused')),
+                ('resumed_at', models.DateTimeField(blank=True, null=True, verbose_name='resumed')),
+                ('login', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pauses', to='login_mobile.mobilelogin', verbose_name='mobile login')),
+                ('resumed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='resumed by')),
             ],
             options={
-                "verbose_name": "pause",
-                "verbose_name_plural": "pauses",
-                "ordering": ("-paused_at", "-pk"),
-                "permissions": [("resume_pause", "Can resume what has paused itself")],
-                "default_permissions": ("view",),
-                "indexes": [models.Index(fields=["login", "scope", "value"], name="login_pause_value")],
+                'verbose_name': 'pause',
+                'verbose_name_plural': 'pauses',
+                'ordering': ('-paused_at', '-pk'),
+                'permissions': [('resume_pause', 'Can resume what has paused itself')],
+                'default_permissions': ('view',),
+                'indexes': [models.Index(fields=['login', 'scope', 'value'], name='login_pause_value')],
             },
         ),
         migrations.CreateModel(
-            name="ReviewNumber",
+            name='ReviewNumber',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("number", models.CharField(help_text="E.164", max_length=16, verbose_name="phone number")),
-                ("code_digest", models.CharField(editable=False, max_length=64)),
-                ("valid_until", models.DateTimeField(verbose_name="valid until")),
-                (
-                    "note",
-                    models.CharField(
-                        blank=True, help_text="For example the store.", max_length=100, verbose_name="note"
-                    ),
-                ),
-                (
-                    "login",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="review_numbers",
-                        to="login_mobile.mobilelogin",
-                        verbose_name="mobile login",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.CharField(help_text='E.164', max_length=16, verbose_name='phone number')),
+                ('code_digest', models.CharField(editable=False, max_length=64)),
+                ('valid_until', models.DateTimeField(verbose_name='valid until')),
+                ('note', models.CharField(blank=True, help_text='For example the store.', max_length=100, verbose_name='note')),
+                ('login', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='review_numbers', to='login_mobile.mobilelogin', verbose_name='mobile login')),
             ],
             options={
-                "verbose_name": "review number",
-                "verbose_name_plural": "review numbers",
-                "constraints": [
-                    models.UniqueConstraint(fields=("login", "number"), name="one_review_number_per_login")
-                ],
+                'verbose_name': 'review number',
+                'verbose_name_plural': 'review numbers',
+                'constraints': [models.UniqueConstraint(fields=('login', 'number'), name='one_review_number_per_login')],
             },
         ),
     ]

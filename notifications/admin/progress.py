@@ -225,7 +225,8 @@ def _gone(counts: Counts) -> int:
 
 
 def _rate(rate: float) -> str:
-    return number_format(rate, decimal_pos=0 if rate >= 10 else 1, force_grouping=True)
+    decimals = 0 if rate >= 10 else 1
+    return number_format(round(rate, decimals), decimal_pos=decimals, force_grouping=True)  # which itself cuts off
 
 
 def duration(seconds: float) -> str:

@@ -32,6 +32,16 @@ class Claim:
         """When whoever took them counts as dead."""
         return self.at + timedelta(seconds=get_settings().SENDING_TIMEOUT)
 
+    @property
+    def leaves_before(self) -> datetime:
+        """After this moment nobody begins to send them: the answer might come when they count as lost.
+
+        Where the timeout is no longer than a call, half of it.
+        """
+        settings = get_settings()
+        call = min(settings.CONNECT_TIMEOUT + settings.READ_TIMEOUT, settings.SENDING_TIMEOUT / 2)
+        return self.until - timedelta(seconds=call)
+
     def values(self, message: SmsMessage) -> dict[str, Any]:
         """The fields that change when a message is taken."""
         return {

@@ -27,6 +27,8 @@ from .settling import settle
 
 SERVICE_INACTIVE = "service_inactive"
 SERVICE_UNUSABLE = "service_unusable"
+#: Taken, and put back before the provider was called.
+INTERRUPTED = "delivery_interrupted"
 
 
 @sensitive_variables()
@@ -60,8 +62,7 @@ def insert_and_deliver(service: SmsService, messages: Sequence[SmsMessage]) -> N
     claim.mark(claim.messages)
     insert(messages)
     try:
-        delivery.depart(departures, claim)
-        delivery.go_on()
+        delivery.go_on(departures, claim)
     except Exception as error:  # noqa: BLE001 - see above
         log(logging.ERROR, "sms.delivery_interrupted", service=service.key, error=type(error).__name__)
 
@@ -77,19 +78,38 @@ class _Delivery:
         groups = provider.batches([outgoing for _, outgoing in ready], self._pace.batch_limit)
         self._groups = deque([ready[index] for index in group] for group in groups)
         self._wait = 0.0
+        # What an error must not lose: outcomes that are not written yet, and messages that have not left yet.
+        self._landed: list[tuple[SmsMessage, Result]] = []
+        self._taken: list[SmsMessage] = []
 
-    def go_on(self) -> None:
-        """Settle what comes back and send what waits, until nothing of either is left."""
+    def go_on(self, departures: Sequence[Departure] = (), claim: Claim | None = None) -> None:
+        """Settle what comes back and send what waits, until nothing of either is left.
+
+        Whatever goes wrong, the outcomes of those in flight are written first; the others stay queued.
+
+        Args:
+            departures: those that leave first, already claimed.
+        """
+        try:
+            if claim is not None:
+                self._depart(departures, claim)
+            self._go_on()
+        except Exception:
+            self._bring_home()
+            raise
+
+    def _go_on(self) -> None:
         while True:
             if self._wait:
                 self._postpone()
             if not self._groups and not self._flight.count:
                 return
-            landed = self._flight.landed(self._seats_needed())
+            self._landed = self._flight.landed(self._seats_needed())
             departures = self.next_departures()
             claim = Claim.of(self._service, [message for message, _ in departures])
-            taken = {message.pk for message in self._turn_over(landed, claim)}
-            self.depart([departure for departure in departures if departure.message.pk in taken], claim)
+            self._turn_over(claim)
+            taken = {message.pk for message in self._taken}
+            self._depart([departure for departure in departures if departure.message.pk in taken], claim)
 
     def next_departures(self) -> list[Departure]:
         """What there is room for and the rate limit allows now."""
@@ -101,9 +121,10 @@ class _Delivery:
             departures += self._groups.popleft()
         return departures
 
-    def depart(self, departures: Sequence[Departure], claim: Claim) -> None:
+    def _depart(self, departures: Sequence[Departure], claim: Claim) -> None:
+        self._taken = []
         if departures:
-            self._flight.start(departures, claim.id, are_all=not self._groups)
+            self._flight.start(departures, claim, are_all=not self._groups)
 
     def _has_room(self, taken: int) -> bool:
         """Whether the next group may be claimed beside those in flight and those just taken."""
@@ -117,16 +138,35 @@ class _Delivery:
             return flying
         return max(flying + len(self._groups[0]) - CLAIM_SIZE, 0)
 
-    def _turn_over(self, landed: Sequence[tuple[SmsMessage, Result]], claim: Claim) -> list[SmsMessage]:
-        """Settle what has come back and claim the next messages; returns those that it got."""
-        if not landed:
-            return claim.take()
-        messages, results = [message for message, _ in landed], [result for _, result in landed]
+    def _turn_over(self, claim: Claim) -> None:
+        """Settle what has come back and claim the next messages."""
+        if not self._landed:
+            self._taken = claim.take()
+            return
         # A claim of its own costs a statement, but one without values for each row: many rows are better off so.
         together = claim if claim.messages and self._provider.overlaps else None
-        settled = settle(self._service, messages, results, can_look_up=self._provider.can_look_up, claim=together)
+        self._settle(together)
+        if not together and claim.messages:
+            self._taken = claim.take()
+
+    def _settle(self, claim: Claim | None = None) -> None:
+        """Write the outcomes that have come back, and put to the broker what is to be tried again."""
+        messages, results = [message for message, _ in self._landed], [result for _, result in self._landed]
+        settled = settle(self._service, messages, results, can_look_up=self._provider.can_look_up, claim=claim)
+        self._landed, self._taken = [], settled.taken
         put_to_broker(settled.again, self._purpose, after=settled.pause)
-        return settled.taken if together or not claim.messages else claim.take()
+
+    def _bring_home(self) -> None:
+        """After an error: write what became of those in flight, and put back what was taken and has not left."""
+        self._landed = [*self._landed, *self._flight.landed(self._flight.count)]
+        back = Result(Outcome.NOT_SENT, ErrorKind.TRANSIENT, INTERRUPTED)
+        self._landed += [(message, back) for message in self._taken]
+        if not self._landed:
+            return
+        try:
+            self._settle()
+        except Exception as error:  # noqa: BLE001 - the first error is the one to raise
+            log(logging.ERROR, "sms.outcomes_lost", service=self._service.key, error=type(error).__name__)
 
     def _postpone(self) -> None:
         """One task goes on when the limit allows it; what it cannot hold joins the line."""

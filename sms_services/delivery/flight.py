@@ -5,9 +5,12 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from django.utils import timezone
+
 from ..choices import Outcome
 from ..models import SmsMessage
-from ..providers.base import OutgoingMessage, Provider, Result
+from ..providers.base import TOO_LATE, OutgoingMessage, Provider, Result
+from .claiming import Claim
 
 
 class Departure(NamedTuple):
@@ -25,8 +28,10 @@ class Flight:
         self._back: SimpleQueue[tuple[Departure, Result]] = SimpleQueue()
         self.count = 0
 
-    def start(self, departures: Sequence[Departure], reference: str, *, are_all: bool) -> None:
+    def start(self, departures: Sequence[Departure], claim: Claim, *, are_all: bool) -> None:
         """Send claimed messages. Returns at once where the provider takes one message per request.
+
+        What could not leave in time is not sent: the sweep may call it lost before the provider has answered.
 
         Args:
             are_all: no others will follow. A single one needs no other thread then.
@@ -37,9 +42,11 @@ class Flight:
 
         outgoing = [outgoing for _, outgoing in departures]
         if self._provider.overlaps and not (are_all and len(outgoing) == 1 and not self.count):
-            self._provider.start(outgoing, land)
+            self._provider.start(outgoing, land, before=claim.leaves_before)
         else:
-            for index, result in enumerate(self._provider.send(outgoing, reference)):
+            in_time = timezone.now() < claim.leaves_before
+            results = self._provider.send(outgoing, claim.id) if in_time else [TOO_LATE] * len(outgoing)
+            for index, result in enumerate(results):
                 land(index, result)
         self.count += len(departures)
 

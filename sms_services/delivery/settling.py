@@ -7,9 +7,10 @@ part of its messages, not two.
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
@@ -56,8 +57,20 @@ _PAUSES = (0.2, 1.0)
 _LEVELS = {MessageStatus.FAILED: logging.WARNING, MessageStatus.UNKNOWN: logging.WARNING}
 
 
-#: The ids of the messages whose outcomes were written, and the messages that were taken.
-Written = tuple[set[int], list[SmsMessage]]
+#: How to make a message's failed try, by the message's id. Whoever writes again makes it anew: it has a key by then.
+Attempts = Mapping[int, Callable[[], SmsAttempt]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The ids of the messages whose rows say what became of them, and the messages that were taken.
+
+    ``at_once``: the UPDATE changed all rows, so nobody can have written anything of it before.
+    """
+
+    told: set[int]
+    taken: list[SmsMessage]
+    at_once: bool
 
 
 @dataclass(frozen=True)
@@ -86,23 +99,26 @@ def settle(
         claim: queued messages to take in the same statement.
     """
     now = timezone.now()
-    wiped = [
+    wiped = {
         message.pk
         for message, result in zip(messages, results, strict=True)
         if _apply(message, result, now, can_look_up)
-    ]
-    attempts = [
-        _attempt(service, message, result, now)
+    }
+    attempts = {
+        message.pk: partial(_attempt, service, message, result, now)
         for message, result in zip(messages, results, strict=True)
         if result.outcome != Outcome.ACCEPTED
-    ]
-    written, taken = _write_patiently(messages, attempts, wiped, claim)
+    }
+    written = _write_patiently(messages, attempts, wiped, claim)
+    for message in messages:
+        if message.pk in wiped:
+            message.wipe_sensitive_params()
     if claim is not None:
-        claim.mark(taken)
-    announce(service, [message for message in messages if message.pk in written])
+        claim.mark(written.taken)
+    announce(service, [message for message in messages if message.pk in written.told])
     again = [message for message in messages if message.status == MessageStatus.QUEUED]
     pause = max(((message.due_at - now).total_seconds() for message in again if message.due_at), default=0.0)
-    return Settled([message.pk for message in again], pause, taken)
+    return Settled([message.pk for message in again], pause, written.taken)
 
 
 def announce(service: SmsService, messages: Sequence[SmsMessage]) -> None:
@@ -132,7 +148,10 @@ def _log_status(level: int, service: SmsService, message: SmsMessage) -> None:
 
 
 def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool) -> bool:
-    """Put an outcome into an instance; returns whether sensitive variables are to be wiped."""
+    """Put an outcome into an instance; returns whether sensitive variables are to be wiped.
+
+    That is done once it is written: whoever has to settle again still knows.
+    """
     settings = get_settings()
     message.error_kind = result.error_kind or ""
     message.provider_code = result.code
@@ -145,8 +164,6 @@ def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool
         message.sweep_at = message.due_at + timedelta(seconds=settings.REQUEUE_AFTER)
         return False
     message.status = _STATUS.get(result.outcome, MessageStatus.FAILED)
-    wiped = bool(message.sensitive_params)
-    message.wipe_sensitive_params()
     message.sweep_at = None
     if message.status == MessageStatus.SENT:
         message.sent_at = now
@@ -154,7 +171,7 @@ def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool
         message.segments = result.segments
     elif message.status == MessageStatus.UNKNOWN and can_look_up and settings.RECONCILE_DELAYS:
         message.sweep_at = now + timedelta(seconds=settings.RECONCILE_DELAYS[0])
-    return wiped
+    return bool(message.sensitive_params)
 
 
 def _pause(tries: int, retry_after: float | None) -> timedelta:
@@ -164,7 +181,7 @@ def _pause(tries: int, retry_after: float | None) -> timedelta:
 
 
 def _write_patiently(
-    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: Claim | None
+    messages: Sequence[SmsMessage], attempts: Attempts, wiped: Collection[int], claim: Claim | None
 ) -> Written:
     """Write, and try again after a deadlock or a lost connection: a lost outcome nobody knows any more."""
     for pause in _PAUSES:
@@ -180,33 +197,46 @@ def _write_patiently(
 
 
 def _write(
-    messages: Sequence[SmsMessage], attempts: Sequence[SmsAttempt], wiped: Sequence[int], claim: Claim | None
+    messages: Sequence[SmsMessage], attempts: Attempts, wiped: Collection[int], claim: Claim | None
 ) -> Written:
     if not attempts and not wiped:
         return _write_rows(messages, claim)
     with transaction.atomic(using=database()):
-        written, taken = _write_rows(messages, claim)
+        written = _write_rows(messages, claim)
         stored_messages().filter(pk__in=wiped).update(sensitive_params="")
-        SmsAttempt.objects.using(database()).bulk_create(
-            attempt for attempt in attempts if attempt.message_id in written
-        )
-    return written, taken
+        tries = [attempt() for pk, attempt in attempts.items() if pk in written.told]
+        SmsAttempt.objects.using(database()).bulk_create(tries if written.at_once else _unwritten(tries))
+    return written
 
 
 def _write_rows(messages: Sequence[SmsMessage], claim: Claim | None) -> Written:
     everything = {message.pk for message in messages}
     if claim is None:
         changed = _update(_FIELDS, [_row(message, _FIELDS) for message in messages])
-        return everything if changed == len(messages) else _write_late(messages), []
-    rows = [_row(message, _ALL_FIELDS) for message in messages]
-    rows += [
-        _row(message, _ALL_FIELDS, was=MessageStatus.QUEUED, **claim.values(message)) for message in claim.messages
+        taken: list[SmsMessage] = []
+    else:
+        rows = [_row(message, _ALL_FIELDS) for message in messages]
+        rows += [
+            _row(message, _ALL_FIELDS, was=MessageStatus.QUEUED, **claim.values(message)) for message in claim.messages
+        ]
+        sending = stored_messages().filter(status=MessageStatus.SENDING)
+        eligible = (sending | stored_messages().sendable(claim.at)).filter(pk__in=[row[0] for row in rows])
+        changed = _update(_ALL_FIELDS, rows, among=eligible)
+        taken = claim.taken(everything=changed == len(rows))
+    if changed == len(messages) + len(taken):
+        return Written(everything, taken, at_once=True)
+    return Written(_write_late(messages), taken, at_once=False)
+
+
+def _unwritten(tries: Sequence[SmsAttempt]) -> list[SmsAttempt]:
+    """Those that are not stored. All are after a commit that succeeded and whose answer was lost."""
+    rows = SmsAttempt.objects.using(database()).filter(message__in=[attempt.message_id for attempt in tries])
+    stored = set(rows.values_list("message", "started_at", "outcome", "provider_code"))
+    return [
+        attempt
+        for attempt in tries
+        if (attempt.message_id, attempt.started_at, attempt.outcome, attempt.provider_code) not in stored
     ]
-    sending = stored_messages().filter(status=MessageStatus.SENDING)
-    eligible = (sending | stored_messages().sendable(claim.at)).filter(pk__in=[row[0] for row in rows])
-    changed = _update(_ALL_FIELDS, rows, among=eligible)
-    taken = claim.taken(everything=changed == len(rows))
-    return everything if changed == len(messages) + len(taken) else _write_late(messages), taken
 
 
 def _write_late(messages: Sequence[SmsMessage]) -> set[int]:
@@ -215,19 +245,28 @@ def _write_late(messages: Sequence[SmsMessage]) -> set[int]:
     written, late = set(), []
     for message in messages:
         row = stored.get(message.pk)
-        if row is None or row.claim != message.claim:
-            _show(message, row)
-        elif all(getattr(row, name) == getattr(message, name) for name in _TELLING):
+        if _tells(row, message):
             written.add(message.pk)
-        elif row.status == MessageStatus.UNKNOWN:
+        elif row is not None and row.claim == message.claim and row.status == MessageStatus.UNKNOWN:
             if message.status == MessageStatus.QUEUED:  # what was once in doubt is never tried again
                 message.status, message.sweep_at = MessageStatus.FAILED, None
-            written.add(message.pk)
             late.append(message)
         else:
             _show(message, row)
-    _update(_FIELDS, [_row(message, _FIELDS, was=MessageStatus.UNKNOWN) for message in late])
-    return written
+    if _update(_FIELDS, [_row(message, _FIELDS, was=MessageStatus.UNKNOWN) for message in late]) < len(late):
+        stored = stored_messages().in_bulk([message.pk for message in late])  # a look-up was faster
+        overtaken = [message for message in late if not _tells(stored.get(message.pk), message)]
+        for message in overtaken:
+            _show(message, stored.get(message.pk))
+        late = [message for message in late if message not in overtaken]
+    return written | {message.pk for message in late}
+
+
+def _tells(row: SmsMessage | None, message: SmsMessage) -> bool:
+    """Whether a row already says what an instance does."""
+    if row is None or row.claim != message.claim:
+        return False
+    return all(getattr(row, name) == getattr(message, name) for name in _TELLING)
 
 
 def _show(message: SmsMessage, row: SmsMessage | None) -> None:

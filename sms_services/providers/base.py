@@ -137,6 +137,10 @@ class RegisteredTemplate:
     created_at: datetime | None = None
 
 
+#: Of a message that waited for a thread until nobody could say any more whether its sender was still alive.
+TOO_LATE = Result(Outcome.NOT_SENT, ErrorKind.TRANSIENT, code="waited_too_long")
+
+
 class Provider(ABC):
     """One configured account at one vendor. One instance per service, configuration and process.
 
@@ -237,21 +241,28 @@ class Provider(ABC):
         """Whether others can follow while some are being sent: each is a request of its own, in its own thread."""
         return self.concurrent and not self.has_batches
 
-    def start(self, messages: Sequence[OutgoingMessage], land: Callable[[int, Result], None]) -> None:
+    def start(
+        self, messages: Sequence[OutgoingMessage], land: Callable[[int, Result], None], *, before: datetime
+    ) -> None:
         """Start sending messages side by side (vendors without batches).
 
         Args:
             land: gets each message's index and result, in a thread of the pool.
+            before: what no thread was free for until then is not sent.
         """
 
         def send(index: int) -> None:
             try:
-                result = self.send_one(messages[index])
+                result = self.send_one(messages[index]) if timezone.now() < before else TOO_LATE
             except Exception as error:  # noqa: BLE001 - somebody waits for a result
                 result = Result(Outcome.UNCERTAIN, ErrorKind.TRANSIENT, code=type(error).__name__)
             land(index, result)
 
-        start_in_pool(send, range(len(messages)))
+        for index in range(len(messages)):
+            try:
+                start_in_pool(send, [index])
+            except RuntimeError:  # the process ends, and takes no new work
+                land(index, Result(Outcome.NOT_SENT, ErrorKind.TRANSIENT, code="process_ends"))
 
     def map(self, function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
         """Call a function with every item, side by side where the provider allows it; answers in the items' order."""
