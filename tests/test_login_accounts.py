@@ -228,7 +228,7 @@ class TestNicknames:
         if entered_again:
             assert error(a.verify(challenge, code, nickname="Mal")) == (410, "replaced")
         else:
-            with pytest.raises(Refusal, match="unknown_challenge|replaced"):
+            with pytest.raises(Refusal, match=r"unknown_challenge|replaced"):
                 finish_registration(rf.post("/"), challenge, "Mal")
         assert b.verify(newer, codes_sent(NUMBER)[-1], nickname="Vic").json()["created"] is True
         assert a.user_id is None
