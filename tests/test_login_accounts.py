@@ -414,6 +414,16 @@ class TestBinding:
         assert error(late) == (410, "replaced")
         assert MobileNumber.objects.get().user.username == "ada"
 
+    def test_a_strangers_later_claim_does_not_end_ones_own(self, ada, front_end):
+        claim = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        ada.work()
+        lift_limits(NUMBER)
+        mallory = front_end()
+        mallory.client.force_login(a_user(username="mallory"))
+        assert mallory.post("number/request", {"phone": NUMBER}).status_code == 202
+        answer = ada.post("number/verify", {"challenge": claim, "code": codes_sent(NUMBER)[0]})
+        assert answer.json() == {"phone": NUMBER}
+
     def test_a_first_verification_ends_what_others_had_begun(self, ada, front_end):
         claim = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
         ada.work()

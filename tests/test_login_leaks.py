@@ -21,7 +21,7 @@ from django.urls import reverse
 
 from login_mobile.flows import entering, proving, sending
 from login_mobile.models import Challenge
-from sms_services.models import SmsMessage
+from sms_services.models import SmsMessage, SmsService
 from tests.login_under_test import NUMBER, OTHER, FrontEnd, a_login, a_user, codes_sent, newest, wrong
 from tests.services_under_test import all_rows
 from tests.test_leaks import Told, notations, told  # noqa: F401 - a fixture
@@ -203,8 +203,11 @@ def test_logs_at_debug_hold_masked_numbers_only(broker, told: Told):  # noqa: F8
     client.ask("+12065550154")
     client.client.post("/login/", {"phone": OTHER, "region": "US"})
     client.work()
+    SmsService.objects.update(is_active=False)
+    client.ask("+12065550155")
+    assert "login.code_not_sent" in told.text()
     text = "\n".join(line for line in told.text().splitlines() if "django.db" not in line)
-    for phone in (NUMBER, OTHER, "+12065550154"):
+    for phone in (NUMBER, OTHER, "+12065550154", "+12065550155"):
         for notation in notations(phone):
             assert notation not in text
 

@@ -12,9 +12,10 @@ from django.dispatch import Signal
 
 from login_mobile import signals
 from login_mobile.api import lift_limits
+from login_mobile.flows.sending import send
 from login_mobile.models import Challenge, MobileNumber
 from sms_services.models import SandboxMessage, SmsMessage
-from tests.login_under_test import GENEROUS, NUMBER, OTHER, a_login, a_user, at_once, codes_sent, error, wrong
+from tests.login_under_test import GENEROUS, NUMBER, OTHER, FrontEnd, a_login, a_user, at_once, codes_sent, error, wrong
 
 pytest_plugins = ["tests.login_under_test"]
 pytestmark = [pytest.mark.databases]
@@ -91,6 +92,16 @@ def test_of_fifty_requests_for_one_number_at_once_one_sends_a_text(front_end):
     assert Counter(answer.status_code for answer in answers) == {202: 1, 429: MANY - 1}
     assert all(int(answer["Retry-After"]) > 0 for answer in answers if answer.status_code == 429)
     assert SmsMessage.objects.count() == SandboxMessage.objects.count() == 1
+
+
+def test_ten_workers_that_get_one_task_at_once_send_one_text(broker, transactional_db):
+    a_login(**GENEROUS)
+    FrontEnd(lambda: 0).ask()
+    pk = Challenge.objects.get().pk
+    at_once([lambda: send([pk])] * 10)
+    while broker.work():
+        pass
+    assert len(codes_sent(NUMBER)) == SmsMessage.objects.count() == 1
 
 
 def test_fifty_people_at_once_all_get_their_codes(front_end):
