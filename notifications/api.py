@@ -23,7 +23,7 @@ from .bell import ring_for, ring_for_queued
 from .choices import NotificationStatus
 from .composing import checked_call
 from .exceptions import NothingToRetry, WrongStatus
-from .expansion.ending import finish_if_done, skip_leftovers
+from .expansion.ending import end
 from .expansion.expanding import POLL
 from .expansion.pages import failures_of
 from .models import Department, Notification, NotificationPreset
@@ -233,13 +233,12 @@ def _go_on(pk: int) -> None:
 
 def _stop(pk: int) -> None:
     """After a cancellation: what is queued is skipped, here for a moment and then by a worker."""
-    skip_leftovers(pk, _PATIENCE)
-    if not finish_if_done(pk):
+    if not end(pk, _PATIENCE):
         ring_for([pk])
 
 
 def _check_retryable(old: Notification) -> None:
-    if old.retries.using(database()).filter(expanded_at=None).exists():
+    if notifications().filter(retry_of=old.pk, expanded_at=None).exists():
         raise WrongStatus(_("A retry of this notification has just begun. Wait until it has come to all messages."))
     failed = failures_of(old).order_by("pk").first()
     if failed is None:

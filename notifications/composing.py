@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -172,7 +173,8 @@ def _text(call: Call) -> tuple[SmsService, SmsTemplate, TemplateCode]:
 def _variables(call: Call, template: SmsTemplate) -> Variables:
     variables = call.variables
     if call.preset is not None:
-        preset = Variables(call.preset.variables, call.preset.recipient_fields)
+        looked_up = {name: F(path) for name, path in call.preset.recipient_fields.items()}
+        preset = checked_variables({**call.preset.variables, **looked_up})  # the settings may have changed since
         # A template that was changed, or that the call gives, may no longer have all that the preset fills in.
         variables = preset.only(template.variable_names).overridden_by(variables)
     if template.pk or template.text:

@@ -33,6 +33,11 @@ def subtree(department_ids: Iterable[int]) -> list[int]:
     return list(rows.filter(below).order_by().values_list("pk", flat=True)) if paths else []
 
 
+def including(department_ids: list[int], *, subdepartments: bool) -> list[int]:
+    """The departments that these stand for."""
+    return subtree(department_ids) if department_ids and subdepartments else department_ids
+
+
 @dataclass(frozen=True)
 class Link:
     """A table that links users to something: which column is the user's, and which the other's."""

@@ -18,7 +18,6 @@ from .choices import NotificationStatus
 from .composing import Call, composed
 from .exceptions import NoRecipients
 from .expansion.expanding import POLL
-from .expansion.pages import is_nobody
 from .idempotency import first_with
 from .models import Notification
 from .rows import database, notifications, users
@@ -75,8 +74,15 @@ def _store_audience(notification: Notification, audience: Audience) -> None:
     asked = _store_users(notification, audience.users)
     for name in ("departments", "roles"):
         _store_few(notification, name, getattr(audience, name))
-    if not asked and is_nobody(notification):
+    if not asked and not _has_members(audience):
         raise NoRecipients(_("There is nobody among these recipients."))
+
+
+def _has_members(audience: Audience) -> bool:
+    """Whether anybody belongs to these departments or has one of these roles, at this moment."""
+    departments = directory.including(audience.departments, subdepartments=audience.include_subdepartments)
+    links = ((directory.members, departments), (directory.role_holders, audience.roles))
+    return any(ids and link().to(ids).exists() for link, ids in links)
 
 
 def _store_users(notification: Notification, asked: Any) -> int:

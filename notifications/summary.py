@@ -62,9 +62,7 @@ def summary_of(audience: Audience) -> RecipientsSummary:
 
 def _people(audience: Audience) -> "QuerySet[Any] | None":
     """The users of all kinds, each once; ``None`` if nothing is asked for."""
-    departments = audience.departments
-    if audience.include_subdepartments and departments:
-        departments = directory.subtree(departments)
+    departments = directory.including(audience.departments, subdepartments=audience.include_subdepartments)
     parts: list[Any] = []
     if isinstance(audience.users, QuerySet):
         parts.append(_selectable(audience.users))

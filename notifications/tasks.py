@@ -4,7 +4,7 @@ from celery import Task, shared_task
 
 from sms_services.tasks import drop_broken_connections
 
-from .expansion.ending import finish_if_done, skip_leftovers
+from .expansion.ending import end
 from .expansion.expanding import ROUND_SECONDS, expand
 from .expansion.releasing import ring_for_messages
 from .purging import purge as run_purge
@@ -16,9 +16,8 @@ def advance(self: Task, notification_ids: list[int]) -> None:
     """Go on with notifications: resolve their recipients, skip what may not leave any more, end what is done."""
     drop_broken_connections(self)
     for pk in notification_ids:
-        skip_leftovers(pk, ROUND_SECONDS)
         expand(pk)
-        finish_if_done(pk)
+        end(pk, ROUND_SECONDS)
 
 
 @shared_task(bind=True, name="notifications.ring_queued", acks_late=True, ignore_result=True)

@@ -17,14 +17,24 @@ from sms_services.models import AlibabaCloudSms, AwsSnsSms, SandboxSms, TwilioSm
 
 from .services import REQUIRED
 
-APP = Path(__file__).resolve().parent.parent / "sms_services"
+ROOT = Path(__file__).resolve().parent.parent
+APPS = ("sms_services", "login_mobile", "notifications")
 CATALOG = Path("locale/zh_Hans/LC_MESSAGES/django.po")
 TOOLS = ("xgettext", "msguniq", "msgmerge", "msgattrib", "msgfmt")
-HOW_TO = "In sms_services: ../manage.py makemessages -l zh_Hans --no-location --no-wrap; translate; compilemessages."
+HOW_TO = (
+    "In the app's folder: ../manage.py makemessages -l zh_Hans --no-location --no-wrap; translate; compilemessages."
+)
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\$\{\w+\}|</?\w[^>]*>")
 TRANSLATING = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
 
-COMMON_LABELS = {"name": "名称", "key": "标识", "is_active": "启用", "max_per_second": "每秒发送条数"}
+COMMON_LABELS = {
+    "name": "名称",
+    "key": "标识",
+    "is_active": "启用",
+    "max_per_second": "每秒发送条数",
+    "price_per_segment": "每条计费单价",
+    "currency": "币种",
+}
 LABELS = {
     AlibabaCloudSms: {
         "access_key": "访问密钥（AccessKey ID）",
@@ -35,6 +45,11 @@ LABELS = {
     TwilioSms: {"account_sid": "账户 SID", "auth_token": "Auth Token", "from_number": "发件人号码"},
     SandboxSms: {},
 }
+
+
+@pytest.fixture(params=APPS)
+def app(request) -> Path:
+    return ROOT / request.param
 
 
 @pytest.fixture
@@ -63,22 +78,22 @@ def compiled(catalog: Path, target: Path) -> dict[str, set[str]]:
     return messages(target)
 
 
-def in_f_strings() -> Iterator[tuple[str, str]]:
+def in_f_strings(app: Path) -> Iterator[tuple[str, str]]:
     """Messages in the sources that xgettext does not see, with their place."""
-    for path in sorted(APP.rglob("*.py")):
+    for path in sorted(app.rglob("*.py")):
         for outer in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(outer, ast.JoinedStr):
                 continue
             for call in ast.walk(outer):
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in TRANSLATING:
                     message = ast.literal_eval(call.args[0])
-                    yield message, f"{path.relative_to(APP)}:{call.lineno}"
+                    yield message, f"{path.relative_to(app)}:{call.lineno}"
 
 
 @pytest.mark.usefixtures("gettext_tools")
-def test_every_string_of_the_sources_is_translated(tmp_path, monkeypatch):
-    copy = tmp_path / "sms_services"
-    shutil.copytree(APP, copy, ignore=shutil.ignore_patterns("__pycache__"))
+def test_every_string_of_the_sources_is_translated(app, tmp_path, monkeypatch):
+    copy = tmp_path / app.name
+    shutil.copytree(app, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(copy)
     call_command("makemessages", locale=["zh_Hans"], no_location=True, no_wrap=True, verbosity=0)
 
@@ -89,28 +104,28 @@ def test_every_string_of_the_sources_is_translated(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("gettext_tools")
-def test_strings_that_makemessages_overlooks_are_translated(tmp_path):
-    translated = compiled(APP / CATALOG, tmp_path / "translated.mo")
-    overlooked = [f"{place}: {message}" for message, place in in_f_strings() if message not in translated]
+def test_strings_that_makemessages_overlooks_are_translated(app, tmp_path):
+    translated = compiled(app / CATALOG, tmp_path / "translated.mo")
+    overlooked = [f"{place}: {message}" for message, place in in_f_strings(app) if message not in translated]
     assert not overlooked, "makemessages does not look into f-strings; take these out of theirs."
 
 
 @pytest.mark.usefixtures("gettext_tools")
-def test_the_compiled_catalog_is_as_fresh_as_its_source(tmp_path):
-    assert messages((APP / CATALOG).with_suffix(".mo")) == compiled(APP / CATALOG, tmp_path / "fresh.mo"), HOW_TO
+def test_the_compiled_catalog_is_as_fresh_as_its_source(app, tmp_path):
+    assert messages((app / CATALOG).with_suffix(".mo")) == compiled(app / CATALOG, tmp_path / "fresh.mo"), HOW_TO
 
 
-def test_placeholders_and_markup_are_those_of_the_original():
+def test_placeholders_and_markup_are_those_of_the_original(app):
     # Chinese has one form, for one and for many; the original names the count in the plural at least.
-    plurals = dict(re.findall(r'^msgid "(.*)"\nmsgid_plural "(.*)"$', (APP / CATALOG).read_text("utf-8"), re.M))
-    for msgid, translations in messages((APP / CATALOG).with_suffix(".mo")).items():
+    plurals = dict(re.findall(r'^msgid "(.*)"\nmsgid_plural "(.*)"$', (app / CATALOG).read_text("utf-8"), re.M))
+    for msgid, translations in messages((app / CATALOG).with_suffix(".mo")).items():
         original = plurals.get(msgid, msgid)
         for msgstr in translations:
             assert sorted(PLACEHOLDER.findall(msgstr)) == sorted(PLACEHOLDER.findall(original)), msgid
 
 
-def test_the_header_names_the_language_and_no_person():
-    header = (APP / CATALOG).read_text(encoding="utf-8").split("\n\n", 1)[0]
+def test_the_header_names_the_language_and_no_person(app):
+    header = (app / CATALOG).read_text(encoding="utf-8").split("\n\n", 1)[0]
     for line in ("Project-Id-Version: django-sms-services", "Language: zh_Hans", "Plural-Forms: nplurals=1; plural=0;"):
         assert rf'"{line}\n"' in header
     assert "@" not in header

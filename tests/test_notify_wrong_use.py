@@ -70,8 +70,13 @@ def world(sandbox) -> None:
     NotificationPreset.objects.create(key="nobody", name="For nobody", service=sandbox, template=template)
     off = NotificationPreset.objects.create(key="off", name="Off", service=sandbox_off, template=template)
     off.users.add(*User.objects.all())
-    lacking = NotificationPreset.objects.create(key="lacking", name="Lacking", service=sandbox, template=template)
-    lacking.users.add(*User.objects.all())
+    for key, filled_in in (
+        ("lacking", {}),
+        ("outdated", {"recipient_fields": {"name": "email"}}),
+        ("numeric", {"variables": {"name": 5}}),
+    ):
+        preset = NotificationPreset.objects.create(key=key, name=key, service=sandbox, template=template, **filled_in)
+        preset.users.add(*User.objects.all())
 
 
 def a_user() -> Any:
@@ -199,6 +204,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[SmsError], str]] = {
     "a number for a preset": (of_preset(PRIVATE), UnknownPreset, "Known keys"),
     "a preset without recipients": (of_preset("nobody", variables={"name": "x"}), NoRecipients, "For nobody"),
     "a preset's inactive service": (of_preset("off", variables={"name": "x"}), InactiveService, "Switched off"),
+    "a preset's field that is not allowed any more": (of_preset("outdated"), InvalidVariables, "'email'"),
+    "a preset's variable that is no string": (of_preset("numeric"), InvalidParams, "“name” .* int"),
     "what a preset leaves open": (of_preset("lacking"), InvalidParams, "name"),
     "what a preset's template has not": (of_preset("lacking", variables={"nick": "x"}), InvalidParams, "name"),
 }

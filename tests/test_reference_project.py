@@ -20,6 +20,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from kombu import Connection
 
+from notifications.models import Department, NotificationPreset
 from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -274,10 +275,16 @@ class TestDemo:
         for template in SmsTemplate.objects.all():
             template.full_clean()
 
+    def test_its_preset_reaches_somebody(self, settings, capsys):
+        settings.DEBUG = True
+        call_command("demo")
+        call_command("notify", "device-alarm", "--var", "device=Pump 1", "--dry-run")
+        assert "people: 5\nreachable: 4\nduplicates: 0\nwithout number: 1\n" in capsys.readouterr().out
+
     def test_the_second_time_changes_nothing(self, settings, capsys):
         settings.DEBUG = True
         call_command("demo")
-        models = (User, SandboxSms, SmsTemplate, SmsMessage)
+        models = (User, SandboxSms, SmsTemplate, SmsMessage, Department, NotificationPreset)
         counts = [model.objects.count() for model in models]
         admin = User.objects.get(username="admin")
         admin.set_password("something better")

@@ -181,6 +181,7 @@ class Composes:
         except SmsError as error:
             form.add_error(None, str(error))
             return self._form_page(request, form)
+        self.log_addition(request, notification, [{"added": {}}])  # type: ignore[attr-defined]
         words = _("It is scheduled.") if notification.send_at else _("It is on its way.")
         messages.success(request, words)
         return self._sent_page(request, notification)

@@ -73,6 +73,13 @@ class _Finds:
         self.kind = kind
         super().__init__(NotificationPreset._meta.get_field(kind), admin_site, *args, **kwargs)  # type: ignore[call-arg]
 
+    @property
+    def media(self) -> forms.Media:
+        media: forms.Media = super().media  # type: ignore[misc]
+        # Behind the scripts that it needs.
+        scripts = ("admin/js/jquery.init.js", "admin/js/autocomplete.js", "notifications/find.js")
+        return media + forms.Media(js=scripts)
+
     def find(self, term: str) -> None:
         """Offer what matches, for browsers without scripts."""
         self.term = term.strip()[:100].replace("\x00", "")

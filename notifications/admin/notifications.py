@@ -19,7 +19,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sms_services.admin.preview import Preview
 from sms_services.admin.privacy import private_post
 from sms_services.admin.read_only import ReadOnly
 from sms_services.admin.reveal import refuse_unless
@@ -177,8 +176,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         """The text, with what is the same for everybody. Sensitive variables are never shown."""
         if not notification.text:
             return _("The text is stored on the platform, as %(code)s.") % {"code": notification.template_code}
-        preview = Preview((), render(notification.text, self._shown(notification)), ())
-        return format_html('<p class="sms-bubble">{}</p>', preview.text)
+        return format_html('<p class="sms-bubble">{}</p>', render(notification.text, self._shown(notification)))
 
     @admin.display(description=gettext_lazy("variables"))
     def variable_list(self, notification: Notification) -> SafeString | str:

@@ -22,13 +22,17 @@ CHUNK = 5_000
 COUNTS_FINAL_AFTER = timedelta(days=3)
 
 
-def skip_leftovers(pk: int, seconds: float) -> None:
-    """Skip what is queued of a cancelled or expired notification, for at most about so many seconds."""
+def end(pk: int, seconds: float) -> bool:
+    """End a notification, if nothing is left to do for it; returns whether this call ended it.
+
+    What is queued and may not leave any more is skipped first, for at most about so many seconds.
+    """
     until = time.monotonic() + seconds
     notification = notifications().get(pk=pk)
     reason = _reason_to_skip(notification)
     while reason and _skip_some(notification, reason) == CHUNK and time.monotonic() < until:
         pass
+    return notification.expanded_at is not None and finish_if_done(pk)
 
 
 def _reason_to_skip(notification: Notification) -> str:

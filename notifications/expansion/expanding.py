@@ -58,7 +58,7 @@ def _taken(pk: int) -> Notification | None:
         status=Case(When(status=NotificationStatus.SCHEDULED, then=Value(NotificationStatus.RUNNING)), default=status),
         **_lease(now),
     )
-    return rows.select_related("retry_of").get(pk=pk) if changed else None
+    return rows.select_related("retry_of").first() if changed else None
 
 
 def _lease(now: datetime) -> dict[str, Any]:

@@ -78,12 +78,13 @@ class Directory:
     def page_after(self, cursor: str, skip_all: str) -> Page:
         after = get_user_model()._meta.pk.to_python(cursor) if cursor else None
         ids = next_users(list(self._links.values()), after, PAGE, database())
-        return Page(self._people(ids, skip_all), str(ids[-1]) if ids else cursor, is_last=len(ids) < PAGE)
+        people = self._people(ids, skip_all, is_first=not cursor)
+        return Page(people, str(ids[-1]) if ids else cursor, is_last=len(ids) < PAGE)
 
-    def _people(self, ids: Sequence[Any], skip_all: str) -> list[Person]:
+    def _people(self, ids: Sequence[Any], skip_all: str, *, is_first: bool) -> list[Person]:
         accounts, via = self._accounts(ids), self._via(ids)
         numbers = {user: readable_number(account.number) for user, account in accounts.items()}
-        choice = Choice(self._batch, [number for number in numbers.values() if number], skip_all)
+        choice = Choice(self._batch, [number for number in numbers.values() if number], skip_all, is_first=is_first)
         people = []
         for user in ids:
             if user not in accounts:  # deleted a moment ago
@@ -130,7 +131,7 @@ class Failures:
         rows = self._failed.filter(pk__gt=int(cursor or 0)).order_by("pk")
         active = ["recipient__user__is_active"] if directory.has_is_active() else []
         found = list(rows.values_list("pk", "recipient__user", "phone_number", "params", *active)[:PAGE])
-        choice = Choice(self._batch, [row[2] for row in found], skip_all)
+        choice = Choice(self._batch, [row[2] for row in found], skip_all, is_first=not cursor)
         people = []
         for pk, user, number, params, *is_active in found:
             reason = choice.reason_to_skip(number, is_active=all(is_active))
@@ -160,11 +161,17 @@ class Account(NamedTuple):
     number: Any
     values: Sequence[Any]
 
+    def __repr__(self) -> str:
+        return "<Account>"
+
 
 class Choice:
-    """Who of a page gets a message: each number once in the batch, and none that is suppressed."""
+    """Who of a page gets a message: each number once in the batch, and none that is suppressed.
 
-    def __init__(self, batch_id: int, numbers: Sequence[str], skip_all: str) -> None:
+    Before the first page, the batch is empty.
+    """
+
+    def __init__(self, batch_id: int, numbers: Sequence[str], skip_all: str, *, is_first: bool) -> None:
         self._skip_all = skip_all
         self._suppressed: set[str] = set()
         self._taken: set[str] = set()
@@ -173,6 +180,7 @@ class Choice:
             these = listed(numbers, column, database())
             rows = SuppressedNumber.objects.using(database()).filter(phone_number__in=these)
             self._suppressed = set(rows.values_list("phone_number", flat=True))
+        if numbers and not is_first:
             before = SmsMessage.objects.using(database()).filter(batch=batch_id, phone_number__in=these)
             self._taken = set(before.order_by().values_list("phone_number", flat=True))
 
@@ -207,17 +215,11 @@ def readable_number(stored: Any) -> str | None:
         return None
 
 
-def is_nobody(notification: Notification) -> bool:
-    """Whether those that a notification asks for are no people at all, at this moment."""
-    return not next_users(list(_links(notification).values()), None, 1, database())
-
-
 def _links(notification: Notification) -> dict[str, tuple[directory.Link, list[int]]]:
     """The tables in which its people are found, with what is asked for in each."""
     asked = Notification.objects.using(database()).filter(pk=notification.pk)
     departments = list(asked.filter(departments__isnull=False).values_list("departments", flat=True))
-    if departments and notification.include_subdepartments:
-        departments = directory.subtree(departments)
+    departments = directory.including(departments, subdepartments=notification.include_subdepartments)
     roles = list(asked.filter(roles__isnull=False).values_list("roles", flat=True))
     links = {}
     if directory.asked_users().to([notification.pk]).exists():

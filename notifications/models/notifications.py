@@ -120,7 +120,7 @@ class Notification(Audience):
         ]
 
     def __str__(self) -> str:
-        name = self.template.name if self.template else self.template_code
+        name = (self.template.name if self.template else self.template_code) or str(self._meta.verbose_name)
         return f"{name} ({self.pk})" if self.pk else name
 
     def __repr__(self) -> str:

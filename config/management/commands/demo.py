@@ -6,9 +6,11 @@ import socket
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management.base import BaseCommand, CommandError
 
+from login_mobile.models import MobileNumber
+from notifications.models import Department, NotificationPreset
 from sms_services.api import send_message
 from sms_services.choices import Purpose
 from sms_services.models import SandboxSms, SmsTemplate
@@ -18,6 +20,11 @@ TEMPLATES = {
     "login-code": ("Login code", Purpose.OTP, "Your code is ${code}. It is valid for ${minutes} minutes."),
     "approval": ("Approval", Purpose.APPROVAL, "${userNick} asks for your approval: ${processTitle}."),
     "parcel": ("Parcel", Purpose.NOTIFICATION, "Your parcel ${parcel} arrives on ${day}. Track it in the app."),
+    "device-alarm": (
+        "Device alarm",
+        Purpose.NOTIFICATION,
+        "${name}, ${device} reports ${problem}. Please look.",
+    ),
     "parcel-zh": ("Parcel (Chinese)", Purpose.NOTIFICATION, "您的包裹${parcel}预计${day}送达，请留意查收。"),
 }
 #: Texts for the sandbox's phones (fictional numbers): one that is refused, one in doubt, one per language and purpose.
@@ -29,6 +36,17 @@ TEXTS = (
     ("+12065550123", "parcel", {"parcel": "A-17", "day": "Friday"}),
     ("+12065550123", "login-code", {"code": "493817", "minutes": "5"}),
 )
+#: A company: departments with the one above them, and people with number (fictional), departments and roles.
+DEPARTMENTS = {"Company": None, "Operations": "Company", "Plant": "Operations", "Sales": "Company"}
+ROLE = "On call"
+PEOPLE = {
+    "maya": ("Maya", "+12065550111", ["Operations"], True),
+    "tomas": ("Tomás", "+12065550112", ["Plant"], True),
+    "wei": ("伟", "+8613800000012", ["Plant", "Sales"], False),
+    "leila": ("Leila", "+12065550113", ["Sales"], False),
+    "jonas": ("Jonas", "+12065550114", ["Sales"], True),
+    "ines": ("Inês", "", ["Plant"], False),
+}
 
 
 class Command(BaseCommand):
@@ -50,6 +68,7 @@ class Command(BaseCommand):
         service, _ = SandboxSms.objects.get_or_create(key=SERVICE, defaults={"name": "Sandbox"})
         for key, (name, purpose, text) in TEMPLATES.items():
             SmsTemplate.objects.get_or_create(key=key, defaults={"name": name, "purpose": purpose, "text": text})
+        self._make_company(service)
         if service.is_active and not service.messages.exists():
             for number, template, params in TEXTS:
                 send_message(service, number, template, params)
@@ -71,12 +90,45 @@ class Command(BaseCommand):
             user.save()
         return _login(user, "admin", "may do everything")
 
+    def _make_company(self, service: SandboxSms) -> None:
+        """Somebody to notify: departments, a role, people, and a preset for them."""
+        departments: dict[str, Department] = {}
+        for name, above in DEPARTMENTS.items():
+            found = Department.objects.filter(name=name).first()
+            if found is None and above:
+                found = Department.objects.add_child(Department.objects.get(name=above), {"name": name})
+            departments[name] = found or Department.objects.add_root({"name": name})
+        role, _ = Group.objects.get_or_create(name=ROLE)
+        for username, (first_name, number, places, on_call) in PEOPLE.items():
+            user, new = User.objects.get_or_create(username=username, defaults={"first_name": first_name})
+            if not new:
+                continue
+            if number:
+                MobileNumber.objects.get_or_create(number=number, defaults={"user": user})
+            for place in places:
+                departments[place].members.add(user)
+            if on_call:
+                user.groups.add(role)
+        preset, new = NotificationPreset.objects.get_or_create(
+            key="device-alarm",
+            defaults={
+                "name": "Device alarm",
+                "service": service,
+                "template": SmsTemplate.objects.get(key="device-alarm"),
+                "variables": {"problem": "a fault"},
+                "recipient_fields": {"name": "first_name"},
+            },
+        )
+        if new:
+            preset.departments.add(departments["Operations"])
+            preset.roles.add(role)
+
     def _support_user(self) -> str:
         user, new = User.objects.get_or_create(username="support", defaults={"is_staff": True})
         if new:
             user.set_password("support")
             user.save()
-            ours = Permission.objects.filter(content_type__app_label="sms_services")
+            ours = Permission.objects.filter(content_type__app_label__in=["sms_services", "notifications"])
             user.user_permissions.set(ours.filter(codename__startswith="view_"))
             user.user_permissions.add(ours.get(codename="send_test_smsservice"))
         return _login(user, "support", "may look at everything and send test texts")
@@ -93,7 +145,8 @@ class Command(BaseCommand):
                     "  Try first:",
                     f"    1. {address}/sms/sandbox/ shows the texts of the demonstration, like phones on a desk.",
                     "    2. In admin, open SMS services › Sandbox and send a test text to +1 206 555 0123.",
-                    "    3. Add your own Alibaba Cloud, AWS SNS or Twilio account there and verify its credentials.",
+                    "    3. Open Notifications, compose one to the department “Operations”, and watch it leave.",
+                    "    4. Add your own Alibaba Cloud, AWS SNS or Twilio account and verify its credentials.",
                     "",
                     *(["  Ctrl-C stops everything.", ""] if port else []),
                 ]
