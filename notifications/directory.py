@@ -46,9 +46,13 @@ class Link:
     user: str
     other: str
 
+    def rows(self) -> "QuerySet[Any]":
+        """All of it."""
+        return self.model._base_manager.using(database()).order_by()
+
     def to(self, ids: Sequence[Any]) -> "QuerySet[Any]":
         """The rows that link users to one of these."""
-        return self.model._base_manager.using(database()).filter(**{f"{self.other}__in": ids}).order_by()
+        return self.rows().filter(**{f"{self.other}__in": ids})
 
 
 def members() -> Link:

@@ -14,6 +14,9 @@ from django.db import connections
 from django.db.models import F, Field, QuerySet
 from django.db.models.expressions import RawSQL
 
+#: Tables that link users to something (``directory.Link``), with the ids that are asked for in each.
+Links = Sequence[tuple[Any, Sequence[Any]]]
+
 _ID = "person_id"
 #: Many values as one parameter: thousands of parameters cost Django and the drivers more than the database.
 _LISTS = {
@@ -58,36 +61,55 @@ def insert_users(link: Any, other_id: int, users: "QuerySet[Any]", using: str) -
         return int(cursor.rowcount)
 
 
-def next_users(links: Sequence[tuple[Any, Sequence[Any]]], after: Any, limit: int, using: str) -> list[Any]:
-    """The ids of the next users, each once, in the order of the database.
+def next_users(links: Links, after: Any, size: int, using: str) -> tuple[list[Any], Any]:
+    """The ids of the next users, each once, in the order of the database; and the last id of this page.
 
-    Every table gives its own next ones along an index, so that no page looks at what lies behind it.
+    First where the page ends, along an index of each table, then who is in it: a DISTINCT with a LIMIT makes PostgreSQL
+    read all that is left, for every page, where its statistics are out of date.
 
     Args:
         links: ``directory.Link``s with the ids that are asked for in each.
         after: the last id of the page before; ``None`` for the first page.
+        size: how many users there are, about; at most so many rows of each table are read.
+
+    Returns:
+        the ids, and ``None`` instead of the last id if no page follows.
     """
-    parts = []
+    last_of_each = []
     for link, ids in links:
-        rows = link.to(ids)
-        if after is not None:
-            rows = rows.filter(**{f"{link.user}__gt": after})
-        rows = rows.order_by(link.user).values(**{_ID: F(link.user)})
+        rows = _rows_of(link, ids, after).order_by(link.user)
+        last_of_each.append(rows.values(**{_ID: F(link.user)})[size - 1 : size])
+    end = _read(last_of_each, "UNION ALL", using, limit=" LIMIT 1")
+    until = end[0] if end else None
+    page = []
+    for link, ids in links:
+        rows = _rows_of(link, ids, after)
+        if until is not None:
+            rows = rows.filter(**{f"{link.user}__lte": until})
+        page.append(rows.values(**{_ID: F(link.user)}))
+    return list(dict.fromkeys(_read(page, "UNION", using))), until
+
+
+def _rows_of(link: Any, ids: Sequence[Any], after: Any) -> "QuerySet[Any]":
+    rows: QuerySet[Any] = link.to(ids)
+    return rows if after is None else rows.filter(**{f"{link.user}__gt": after})
+
+
+def _read(querysets: Iterable["QuerySet[Any]"], operator: str, using: str, limit: str = "") -> list[Any]:
+    """The users that these querysets find, in the order of the database."""
+    parts = []
+    for queryset in querysets:
         try:
-            parts.append(_compiled((rows.distinct() if len(ids) > 1 else rows)[:limit], using))
+            parts.append(_compiled(queryset, using))
         except EmptyResultSet:
             continue
     if not parts:
         return []
-    if len(parts) == 1:
-        sql, params = parts[0]
-    else:
-        tables = (f"SELECT {_ID} FROM ({part}) part_{number}" for number, (part, _) in enumerate(parts))
-        sql = f"SELECT {_ID} FROM ({' UNION '.join(tables)}) people ORDER BY {_ID} LIMIT {int(limit)}"
-        params = [param for _, part in parts for param in part]
+    tables = (f"SELECT {_ID} FROM ({sql}) part_{number}" for number, (sql, _) in enumerate(parts))
+    sql = f"SELECT {_ID} FROM ({f' {operator} '.join(tables)}) people ORDER BY {_ID}{limit}"
     to_python = get_user_model()._meta.pk.to_python
     with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(sql, [param for _, params in parts for param in params])
         return [to_python(user_id) for (user_id,) in cursor.fetchall()]
 
 

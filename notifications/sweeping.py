@@ -50,10 +50,11 @@ def _look_after(taken: Sequence[Notification]) -> int:
     ended = [n.pk for n in taken if n.finished_at]
     if ended:
         freeze_counts(ended)
-    resolved = [n for n in taken if n.expanded_at and not n.finished_at]
-    for pk in done(notifications().filter(pk__in=[n.pk for n in resolved])).values_list("pk", flat=True):
+    resolved = {n.pk: n for n in taken if n.expanded_at and not n.finished_at}
+    for pk in list(done(notifications().filter(pk__in=resolved)).values_list("pk", flat=True)):
         finish_if_done(pk)
-    stopped = [n.pk for n in resolved if n.status == NotificationStatus.CANCELLED or n.has_expired(now)]
+        del resolved[pk]
+    stopped = [pk for pk, n in resolved.items() if n.status == NotificationStatus.CANCELLED or n.has_expired(now)]
     unresolved = [n.pk for n in taken if not n.expanded_at]
     # The task may wait in a long queue: no need to ring at every sweep.
     later = now + timedelta(seconds=get_settings().LOST_AFTER)

@@ -1,7 +1,11 @@
 """Celery tasks. They carry ids of notifications, nothing else."""
 
+import logging
+
 from celery import Task, shared_task
 
+from sms_services.exceptions import SmsError
+from sms_services.logs import log
 from sms_services.tasks import drop_broken_connections
 
 from .expansion.ending import end
@@ -16,8 +20,11 @@ def advance(self: Task, notification_ids: list[int]) -> None:
     """Go on with notifications: resolve their recipients, skip what may not leave any more, end what is done."""
     drop_broken_connections(self)
     for pk in notification_ids:
-        expand(pk)
-        end(pk, ROUND_SECONDS)
+        try:
+            expand(pk)
+            end(pk, ROUND_SECONDS)
+        except SmsError as error:  # such as an encryption key that is missing: the sweep tries again
+            log(logging.ERROR, "notification.interrupted", notification=pk, error=type(error).__name__, reason=error)
 
 
 @shared_task(bind=True, name="notifications.ring_queued", acks_late=True, ignore_result=True)

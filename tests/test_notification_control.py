@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -379,3 +380,16 @@ class TestPurge:
         assert SmsBatch.objects.get().state == BatchState.OPEN
         assert sum(purge()) == 1
         assert not SmsBatch.objects.exists()
+
+
+def test_a_missing_key_holds_up_and_forgets_nothing(broker, sandbox, sms_settings, settings, caplog):
+    create_template(key="door", text="${pin}")
+    sent = notify(users=people(2), service="sandbox", template="door", variables={"pin": "1234"})
+    keys = settings.SMS_SERVICES["ENCRYPTION_KEYS"]
+    sms_settings(ENCRYPTION_KEYS=[Fernet.generate_key().decode()])
+    broker.work()
+    assert f"notification.interrupted notification={sent.pk} error=EncryptionKeyError" in caplog.text
+    sms_settings(ENCRYPTION_KEYS=keys)
+    moments_later(sent)
+    work_all(broker)
+    assert set(states(sent).values()) == {SENT}

@@ -33,7 +33,8 @@ pytest_plugins = ["tests.services_under_test"]
 NUMBER = "+12065550177"
 NAME = "Zq7Kx9Alexandra"
 PIN = "zq778899"
-PRIVATE = (NUMBER, NUMBER[1:], NUMBER[2:], "206-555-0177", NAME, PIN, "Hello Zq7")
+USERNAME = "zq-username"
+PRIVATE = (NUMBER, NUMBER[1:], NUMBER[2:], "206-555-0177", NAME, PIN, USERNAME, "Hello Zq7")
 
 
 class TestPrivacy:
@@ -56,7 +57,7 @@ class TestPrivacy:
     @pytest.mark.django_db(transaction=True)
     def test_nothing_private_stands_in_logs_tasks_and_reprs(self, broker, sandbox, logged):
         create_template(key="hello", text="Hello ${name}, ${pin}, ${what}")
-        users = [a_person("ada", NUMBER, last_name=NAME), a_person("bob", "+12065550151", last_name=NAME)]
+        users = [a_person(USERNAME, NUMBER, last_name=NAME), a_person("bob", "+12065550151", last_name=NAME)]
         variables = {"name": F("last_name"), "pin": PIN, "what": NAME}
         sent = notify(users=users, service="sandbox", template="hello", variables=variables, idempotency_key="k")
         raw = ""
@@ -80,7 +81,6 @@ class TestPrivacy:
             repr(sent.sensitive_variables),
         ]
         assert [private for private in PRIVATE if any(private in text for text in shown)] == []
-        assert "ada" not in "".join(shown)
         assert "sms.sent" in logged.getvalue()
 
     @pytest.mark.django_db

@@ -113,7 +113,14 @@ def test_the_wheel_says_what_it_needs(wheel):
         metadata = archive.read(metadata_name).decode()
         assert any(name.endswith("LICENSE") for name in archive.namelist())
     required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.MULTILINE)
-    assert set(required) == {"celery", "cryptography", "Django", "django-polymorphic", "phonenumbers"}
+    assert set(required) == {
+        "celery",
+        "cryptography",
+        "Django",
+        "django-polymorphic",
+        "django-treebeard",
+        "phonenumbers",
+    }
     extras = set(re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE))
     assert extras == {"alibaba-cloud", "aws-sns", "twilio", "all"}
 

@@ -1,5 +1,6 @@
 """What comes after the last message: skipping what may not leave any more, and the end of a notification."""
 
+import logging
 import time
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.utils import timezone
 
 from sms_services.choices import MessageStatus, SkipReason
+from sms_services.logs import log
 from sms_services.models import SmsMessage
 
 from ..choices import NotificationStatus
@@ -84,6 +86,7 @@ def finish_if_done(pk: int) -> bool:
     )
     if ended:
         notification = notifications().get(pk=pk)
+        log(logging.INFO, f"notification.{notification.status}", notification=pk)
         notification_finished.send_robust(Notification, notification=notification)
     return bool(ended)
 

@@ -77,9 +77,9 @@ class Directory:
 
     def page_after(self, cursor: str, skip_all: str) -> Page:
         after = get_user_model()._meta.pk.to_python(cursor) if cursor else None
-        ids = next_users(list(self._links.values()), after, PAGE, database())
+        ids, last = next_users(list(self._links.values()), after, PAGE, database())
         people = self._people(ids, skip_all, is_first=not cursor)
-        return Page(people, str(ids[-1]) if ids else cursor, is_last=len(ids) < PAGE)
+        return Page(people, cursor if last is None else str(last), is_last=last is None)
 
     def _people(self, ids: Sequence[Any], skip_all: str, *, is_first: bool) -> list[Person]:
         accounts, via = self._accounts(ids), self._via(ids)
@@ -110,11 +110,16 @@ class Directory:
         """Why each of them is included, as JSON."""
         reasons: dict[Any, tuple[tuple[Any, ...], ...]] = defaultdict(tuple)
         for kind, (link, asked) in self._links.items():
-            rows = link.to(asked).filter(**{f"{link.user}__in": self._listed(ids)}).order_by(link.other)
-            for user, other in rows.values_list(link.user, link.other):
-                reasons[user] += ((kind,) if kind == USER else (kind, other),)
-        written = {found: json.dumps(found) for found in set(reasons.values())}
-        return {user: written[found] for user, found in reasons.items()}
+            # A thousand departments times a thousand people are a million places to look at, for some databases: people
+            # belong to few, so all of theirs are read. They may have been asked for in any number of notifications.
+            rows = link.to(asked) if kind == USER else link.rows()
+            wanted = set(asked)
+            found = rows.filter(**{f"{link.user}__in": self._listed(ids)}).order_by(link.other)
+            for user, other in found.values_list(link.user, link.other):
+                if other in wanted:
+                    reasons[user] += ((kind,) if kind == USER else (kind, other),)
+        written = {several: json.dumps(several) for several in set(reasons.values())}
+        return {user: written[several] for user, several in reasons.items()}
 
     def _listed(self, ids: Sequence[Any]) -> RawSQL:
         return listed(ids, get_user_model()._meta.pk, database())
