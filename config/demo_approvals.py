@@ -20,8 +20,8 @@ def make_approvals(service: SmsService, initiator: User, managers: list[User], i
     """
     if Process.objects.exists():
         return
-    for name, head in zip(("Operations", "Sales"), managers, strict=False):
-        Department.objects.filter(name=name, head=None).update(head=head)
+    for name, manager in zip(("Operations", "Sales"), managers, strict=False):
+        Department.objects.filter(name=name, head=None).update(head=manager)
     role, _ = Group.objects.get_or_create(name=ROLE)
     role.user_set.add(*managers)
     head = {"source": RuleSource.RESOLVER, "resolver": "initiator-department-head"}
