@@ -20,6 +20,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from kombu import Connection
 
+from approvals.api import approve
+from approvals.models import NodeText, Process, Request, Task
 from notifications.models import Department, NotificationPreset
 from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 
@@ -235,8 +237,10 @@ def processes_of(environment: Mapping[str, str], *names: str) -> Iterator[list[s
 
 
 def statuses(environment: Mapping[str, str]) -> list[str]:
+    """Of all messages to one number."""
+    rows = "SELECT status FROM sms_services_smsmessage WHERE phone_number = '+12065550123' ORDER BY id"
     with closing(sqlite3.connect(Path(environment["DATA_DIR"], "db.sqlite3"))) as connection:
-        return [status for (status,) in connection.execute("SELECT status FROM sms_services_smsmessage ORDER BY id")]
+        return [status for (status,) in connection.execute(rows)]
 
 
 def test_the_workers_of_make_run_deliver_at_once_and_stop_when_asked(environment):
@@ -287,10 +291,24 @@ class TestDemo:
         call_command("notify", "device-alarm", "--var", "device=Pump 1", "--dry-run")
         assert "people: 5\nreachable: 4\nduplicates: 0\nwithout number: 1\n" in capsys.readouterr().out
 
+    def test_a_request_waits_for_its_approval(self, settings):
+        settings.DEBUG = True
+        call_command("demo")
+        request = Request.objects.get()
+        waiting = Task.objects.pending().values_list("user__username", flat=True)
+        assert sorted(waiting) == ["admin", "maya"]
+        for task in list(Task.objects.pending().filter(user__username="admin")):
+            approve(task, task.user)
+        for task in list(Task.objects.pending()):
+            approve(task, task.user)
+        request.refresh_from_db()
+        assert request.status == "approved"
+        assert set(NodeText.objects.values_list("problem", flat=True)) == {""}
+
     def test_the_second_time_changes_nothing(self, settings, capsys):
         settings.DEBUG = True
         call_command("demo")
-        models = (User, SandboxSms, SmsTemplate, SmsMessage, Department, NotificationPreset)
+        models = (User, SandboxSms, SmsTemplate, SmsMessage, Department, NotificationPreset, Process, Request)
         counts = [model.objects.count() for model in models]
         admin = User.objects.get(username="admin")
         admin.set_password("something better")

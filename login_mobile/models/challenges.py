@@ -76,8 +76,8 @@ class Challenge(models.Model):
     ``token_hash`` is the SHA-256 of the opaque token that binds it to whoever asked. ``digest`` is the keyed hash of
     the code; empty until a worker has made one, and for good where nobody was to get any. ``known_device``: it was
     asked for by a browser that has logged in as this number before. ``country`` and ``prefix`` are for the figures.
-    ``expires_at`` is until when the code can be entered; ``finish_by``, once it was right, until when what else is missing
-    can be given. ``sweep_at`` is when the sweep looks after a challenge for which no worker came.
+    ``expires_at`` is until when the code can be entered; ``finish_by``, once it was right, until when what else is
+    missing can be given. ``sweep_at`` is when the sweep looks after a challenge for which no worker came.
     """
 
     login = models.ForeignKey(MobileLogin, models.CASCADE, related_name="challenges", verbose_name=_("mobile login"))

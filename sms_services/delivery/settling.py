@@ -196,9 +196,7 @@ def _write_patiently(
     return _write(messages, attempts, wiped, claim)
 
 
-def _write(
-    messages: Sequence[SmsMessage], attempts: Attempts, wiped: Collection[int], claim: Claim | None
-) -> Written:
+def _write(messages: Sequence[SmsMessage], attempts: Attempts, wiped: Collection[int], claim: Claim | None) -> Written:
     if not attempts and not wiped:
         return _write_rows(messages, claim)
     with transaction.atomic(using=database()):

@@ -15,10 +15,13 @@ from sms_services.api import send_message
 from sms_services.choices import Purpose
 from sms_services.models import SandboxSms, SmsTemplate
 
+from ...demo_approvals import make_approvals
+
 SERVICE = "sandbox"
 TEMPLATES = {
     "login-code": ("Login code", Purpose.OTP, "Your code is ${code}. It is valid for ${minutes} minutes."),
     "approval": ("Approval", Purpose.APPROVAL, "${userNick} asks for your approval: ${processTitle}."),
+    "approval-copy": ("Approval copy", Purpose.CC, "For your information, from ${userNick}: ${processTitle}."),
     "parcel": ("Parcel", Purpose.NOTIFICATION, "Your parcel ${parcel} arrives on ${day}. Track it in the app."),
     "device-alarm": (
         "Device alarm",
@@ -73,6 +76,8 @@ class Command(BaseCommand):
         if service.is_active and not service.messages.exists():
             for number, template, params in TEXTS:
                 send_message(service, number, template, params)
+        people = {user.username: user for user in User.objects.filter(username__in=["admin", *PEOPLE])}
+        make_approvals(service, people["tomas"], [people["maya"], people["jonas"], people["admin"]], people["leila"])
         self._print_summary(options["port"], logins)
 
     def _refuse_taken_port(self, port: int) -> None:
@@ -155,7 +160,8 @@ class Command(BaseCommand):
                     "    2. In admin, open SMS services › Sandbox and send a test text to +1 206 555 0123.",
                     f"    3. {address}/login/ logs you in as +1 206 555 0142; its code arrives in the sandbox.",
                     "    4. Open Notifications, compose one to the department “Operations”, and watch it leave.",
-                    "    5. Add your own Alibaba Cloud, AWS SNS or Twilio account and verify its credentials.",
+                    f"    5. {address}/approvals/ is the inbox: approve the trip to Lisbon as admin.",
+                    "    6. Add your own Alibaba Cloud, AWS SNS or Twilio account and verify its credentials.",
                     "",
                     *(["  Ctrl-C stops everything.", ""] if port else []),
                 ]

@@ -1,0 +1,84 @@
+"""What ``manage.py check`` says of approvals."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+
+from approvals.conf import get_settings
+from approvals.models import EngineSms
+from sms_services.models import SandboxSms, SmsTemplate
+from tests.approval_processes import a_process, an_approval_template, step
+from tests.services_under_test import broker
+
+__all__ = ["broker"]
+pytestmark = pytest.mark.django_db
+
+
+def found(*databases):
+    return {message.id: message for message in run_checks(tags=["approvals"], databases=databases or None)}
+
+
+def test_the_reference_project_is_fine():
+    assert found("default") == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ([], "must be a dict"),
+        ({"USERNICK": "x"}, "unknown settings: USERNICK"),
+        ({"USER_NICK": 7}, "USER_NICK"),
+        ({"USER_NICK": "approvals.names.nobody"}, "nobody"),
+        ({"ADMINISTRATORS": ""}, "ADMINISTRATORS"),
+        ({"ADMINISTRATORS": "no.such.module"}, "no"),
+    ],
+)
+def test_wrong_settings(settings, setting, words):
+    settings.APPROVALS = setting
+    assert words in found()["approvals.E001"].msg
+
+
+def test_a_setting_is_a_function_or_its_path(settings):
+    settings.APPROVALS = {"USER_NICK": str.upper, "ADMINISTRATORS": "approvals.approvers.users_who_manage"}
+    assert get_settings().function("USER_NICK")("a") == "A"
+    settings.APPROVALS = {"USER_NICK": "approvals.nobody"}
+    with pytest.raises(ImproperlyConfigured, match="USER_NICK"):
+        get_settings().function("USER_NICK")
+
+
+@pytest.mark.parametrize("schedule", [None, {}, {"other": {"task": "other", "schedule": 10.0}}])
+def test_the_sweep_is_not_scheduled(broker, schedule):
+    broker.app.conf.beat_schedule = schedule
+    assert "approvals.sweep" in found()["approvals.W001"].hint
+
+
+def test_functions_that_are_not_registered():
+    process = a_process(
+        step({"source": "resolver", "resolver": "initiator-department-head"}, condition="gone"),
+        step({"source": "resolver", "resolver": "lost"}, escalate_resolver="missing"),
+    )
+    messages = run_checks(tags=["approvals"], databases=["default"])
+    assert {message.id for message in messages} == {"approvals.E002"}
+    assert sorted(name for message in messages for name in ("gone", "lost", "missing") if name in message.msg) == [
+        "gone",
+        "lost",
+        "missing",
+    ]
+    process.is_active = False
+    process.save()
+    assert found("default") == {}
+
+
+def test_texts_that_cannot_be_sent():
+    sandbox = SandboxSms.objects.create(key="sandbox", name="Sandbox", is_active=True)
+    template = an_approval_template(sandbox)
+    a_process(step(sms_service=sandbox, sms_template=template))
+    EngineSms.objects.create(engine="viewflow", process_key="order", sms_service=sandbox, sms_template=template)
+    assert "approvals.W002" not in found("default")
+    SmsTemplate.objects.update(text="${code}")
+    warnings = [message.msg for message in run_checks(tags=["approvals"], databases=["default"])]
+    assert len(warnings) == 2
+    assert "travel › step-1" in warnings[0]
+    assert "viewflow › order" in warnings[1]
