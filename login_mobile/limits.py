@@ -1,8 +1,8 @@
 """What is limited, and under which name it is counted. How: ``buckets``.
 
-Codes and wrong ones are counted per number, over all configurations and purposes; a browser that has logged in as the
-number before has buckets of its own (``devices``). Sends that go nowhere are counted like all others: what is throttled
-tells nothing about a number.
+Codes and wrong ones are counted per number, over all configurations and purposes; the browsers that have logged in as
+the number before have buckets of their own (``devices``). Sends that go nowhere are counted like all others: what is
+throttled tells nothing about a number.
 """
 
 from collections.abc import Sequence
@@ -37,12 +37,19 @@ def address_sends(login: MobileLogin, address: str) -> Counter:
     return Counter(ADDRESS_SENDS, address, windows, order=2)
 
 
-def caps(login: MobileLogin, number: Number) -> Sequence[Counter]:
-    """The budgets of one login. Rows that many share are locked last, so that they are held for the shortest time."""
+def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[Counter]:
+    """The budgets of one login. Rows that many share are locked last, so that they are held for the shortest time.
+
+    A browser that has logged in as the number counts towards the whole only: what strangers ask for in a country or
+    prefix does not lock it out.
+    """
+    whole = Counter(CAP, str(login.pk), (Window(DAY, login.cap_per_day),), order=5)
+    if device is not None:
+        return [whole]
     return [
         Counter(PREFIX_CAP, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
         Counter(COUNTRY_CAP, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
-        Counter(CAP, str(login.pk), (Window(DAY, login.cap_per_day),), order=5),
+        whole,
     ]
 
 
@@ -72,4 +79,5 @@ def _send_windows(login: MobileLogin) -> tuple[Window, ...]:
 
 
 def _whose(number: str, device: Device | None) -> str:
-    return f"{number}/{device.id}" if device else number
+    """Strangers share a number's limits, and so do its known browsers: whoever has it can make many of those."""
+    return f"{number}/known" if device else number

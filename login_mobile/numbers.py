@@ -1,5 +1,6 @@
 """Numbers that may log in: one identity however they are written, mobile, and of an allowed country."""
 
+import unicodedata
 from dataclasses import dataclass, field
 
 import phonenumbers
@@ -74,7 +75,9 @@ def _read(raw: str, region: str) -> tuple[str, str]:
 
 def _with_international_prefix(raw: str, region: str) -> str:
     """``0086 138 …`` also where not 00 but another prefix is dialled (011 in North America). Empty: it is none."""
-    digits = "".join(str(int(character)) for character in raw if character.isdecimal())
+    # Folded first, as ``normalize`` does: what it takes for a digit must not get lost here.
+    folded = unicodedata.normalize("NFKC", raw)
+    digits = "".join(str(int(character)) for character in folded if character.isdecimal())
     if not digits.startswith("00") or raw.strip().startswith(("+", "＋")):
         return ""
     try:

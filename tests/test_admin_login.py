@@ -177,6 +177,12 @@ def test_the_kill_switch_has_its_own_permission(staff_client, login):
     assert MobileLogin.objects.get().is_active
 
 
+def test_whoever_may_not_switch_adds_no_login_that_sends(staff_client, login):
+    client = staff_client("add_mobilelogin", "view_mobilelogin", "view_smsservice", "view_smstemplate")
+    client.post("/admin/login_mobile/mobilelogin/add/", {**form_of(login), "key": "mine", "name": "Mine"})
+    assert not MobileLogin.objects.get(key="mine").is_active
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     login = a_login()
@@ -427,12 +433,19 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
         "login": login.pk,
         "number": "(206) 555-0123",
         "code": "424242",
-        "valid_until_0": "2030-01-01",
+        "valid_until_0": f"{timezone.now() + timedelta(days=30):%Y-%m-%d}",
         "valid_until_1": "12:00",
         "note": "Store",
     }
     assert "6 digits" in admin_client.post(f"{url}add/", {**data, "code": "4242424"}).content.decode()
     assert "Enter a code" in admin_client.post(f"{url}add/", {**data, "code": ""}).content.decode()
+    for easy in ("000000", "123456", "987654"):
+        assert "Choose another" in admin_client.post(f"{url}add/", {**data, "code": easy}).content.decode()
+    late = admin_client.post(f"{url}add/", {**data, "valid_until_0": "2126-01-01"}).content.decode()
+    assert "within the next 90 days" in late
+    a_user(OTHER)
+    taken = admin_client.post(f"{url}add/", {**data, "number": OTHER}).content.decode()
+    assert "Somebody has this number" in taken
     assert admin_client.post(f"{url}add/", data).status_code == 302
     review = ReviewNumber.objects.get()
     assert review.number == NUMBER

@@ -7,6 +7,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.urls import reverse
 
+from sms_services.admin.addresses import seal
 from sms_services.models import (
     AlibabaCloudSms,
     AwsSnsSms,
@@ -278,12 +279,17 @@ def test_after_a_test_message_its_number_and_template_are_still_there(client):
     assert 'name="variable_name"' in page
     assert "Alex" not in page
 
-    # Nobody else sees the number there, nor does anybody who takes another message's id.
+    assert "Open the message" not in page
+    record = LogEntry.objects.get()
+    assert record.change_message == f"Test sent as message {SmsMessage.objects.get().pk}."
+
+    # Nobody else sees the message or the number there, nor does anybody who takes a message's id.
     User.objects.create_superuser("other")
     client.force_login(User.objects.get(username="other"))
-    for other in (address, f"{url}?message={SmsMessage.objects.get().pk}", address.replace("number=", "number=x")):
+    pk = SmsMessage.objects.get().pk
+    for other in (address, f"{url}?message={pk}", f"{url}?sent={pk}", address.replace("sent=", "sent=x")):
         page = client.get(other).content.decode()
-        assert "Outcome: Sent" in page
+        assert "Outcome" not in page
         assert "2065550142" not in page
 
 
@@ -352,11 +358,12 @@ def test_the_outcome_of_a_test_message_comes_with_advice(admin_client):
     assert "This sandbox number refuses every text." in page
 
 
-def test_the_outcome_is_read_where_it_was_written(admin_client, settings):
+def test_the_outcome_is_read_where_it_was_written(admin_client, admin_user, settings):
     sent = a_message()
     settings.DATABASE_ROUTERS = [ReadsElsewhere("smsmessage")]
     url = reverse("admin:sms_services_smsservice_test", args=[sent.service_id])
-    assert "Outcome: Failed" in admin_client.get(f"{url}?message={sent.pk}").content.decode()
+    address = seal(f"{sent.pk}:{sent.phone_number}", f"test by {admin_user.pk}")
+    assert "Outcome: Failed" in admin_client.get(url, {"sent": address}).content.decode()
 
 
 def test_a_wrong_test_message_keeps_what_was_typed_and_sends_nothing(admin_client):

@@ -667,9 +667,30 @@ class TestReviewNumbers:
         login.allow_staff = True
         login.save()
         a_user(NUMBER, is_staff=True)
+        MobileNumber.objects.update(by_review=True)
         client = front_end()
         assert error(client.verify(client.challenge(), self.CODE)) == (403, "not_allowed")
         assert client.user_id is None
+
+    def test_it_opens_no_account_of_somebody_who_has_proved_to_have_the_number(self, front_end):
+        a_user(NUMBER)
+        client = front_end()
+        assert error(client.verify(client.challenge(), self.CODE)) == (400, "wrong_code")
+        assert len(codes_sent(NUMBER)) == 1
+
+    def test_nor_of_somebody_who_proves_it_meanwhile(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        user = a_user(NUMBER)
+        assert client.verify(challenge, self.CODE).status_code in {400, 403}
+        assert client.user_id != user.pk
+
+    def test_the_account_that_it_made_it_opens_again(self, front_end, clock):
+        client = front_end()
+        assert client.verify(client.challenge(), self.CODE).json()["created"] is True
+        clock.shift(61)
+        again = front_end()
+        assert again.verify(again.challenge(), self.CODE).json()["created"] is False
 
     def test_still_limited(self, front_end):
         client = front_end()

@@ -20,10 +20,11 @@ from login_mobile import api, keys
 from login_mobile.choices import ChallengeState, Purpose, Sending
 from login_mobile.codes import parse_code
 from login_mobile.exceptions import OpenTransaction, Refusal
+from login_mobile.flows import entering, sending
 from login_mobile.flows.digests import code_digests
 from login_mobile.flows.sending import send
 from login_mobile.keys import new_code, one_of
-from login_mobile.models import Challenge
+from login_mobile.models import Challenge, MobileLogin, MobileNumber
 from sms_services.models import SmsMessage
 from tests.login_under_test import (
     GENEROUS,
@@ -36,6 +37,7 @@ from tests.login_under_test import (
     codes_sent,
     error,
     newest,
+    number,
     wrong,
 )
 
@@ -628,3 +630,53 @@ def test_api_functions_refuse_with_data(front_end, login, rf):
     with pytest.raises(Refusal) as refusal:
         api.request_code(rf.post("/"), "nonsense")
     assert (refusal.value.code, refusal.value.status, refusal.value.retry_after) == ("invalid_phone", 400, None)
+
+
+def test_a_country_that_was_closed_gets_no_second_code_either(front_end, login, clock):
+    client = front_end()
+    challenge = client.challenge(chinese(1))
+    MobileLogin.objects.update(regions=["US"])
+    clock.shift(61)
+    assert error(client.post("resend", {"challenge": challenge})) == (400, "region_not_allowed")
+
+
+def test_a_code_of_more_than_an_hour_ago_cannot_be_asked_for_again(front_end, login, clock):
+    client = front_end()
+    challenge = client.challenge()
+    clock.shift(3601)
+    assert error(client.post("resend", {"challenge": challenge})) == (410, "expired")
+
+
+def test_a_challenge_that_cannot_be_sent_stops_no_other(front_end, login, monkeypatch):
+    client = front_end()
+    tokens = [client.post("request", {"phone": number(n)}).json()["challenge"] for n in (1, 2)]
+    first = Challenge.objects.earliest("pk")
+    real = sending._hand_over
+
+    def fails_for_the_first(challenge):
+        if challenge.pk == first.pk:
+            raise ValueError
+        real(challenge)
+
+    monkeypatch.setattr(sending, "_hand_over", fails_for_the_first)
+    client.work()
+    assert len(tokens) == 2
+    assert (codes_sent(number(1)), len(codes_sent(number(2)))) == ([], 1)
+
+
+@pytest.mark.parametrize("what", ["removed", "changed"])
+def test_a_number_that_is_gone_by_then_opens_nothing(front_end, login, monkeypatch, what):
+    user = a_user(NUMBER)
+    client = front_end()
+    challenge = client.challenge()
+    real = entering.number_row
+
+    def read_and_gone(*args):
+        row = real(*args)
+        rows = MobileNumber.objects.filter(user=user)
+        rows.delete() if what == "removed" else rows.update(number=OTHER)
+        return row
+
+    monkeypatch.setattr(entering, "number_row", read_and_gone)
+    assert error(client.verify(challenge, codes_sent(NUMBER)[-1])) == (403, "not_allowed")
+    assert client.user_id is None

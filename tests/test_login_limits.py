@@ -303,6 +303,33 @@ class TestLockOut:
             clock.shift(61)
         waits(ada.ask())
 
+    def test_known_browsers_share_what_they_use_up(self, front_end, clock):
+        """One that makes a new one with every code gains nothing."""
+        a_login(sends_per_hour=2, sends_per_day=2)
+        ada = front_end()
+        assert ada.log_in().status_code == 200
+        other = front_end()
+        other.client.cookies.update(ada.client.cookies)
+        for _ in range(2):
+            clock.shift(61)
+            assert ada.ask().status_code == 202
+        clock.shift(61)
+        waits(other.ask())
+        new = front_end()
+        assert new.log_in().status_code == 200
+        clock.shift(61)
+        waits(new.ask())
+
+    def test_pumping_by_strangers_does_not_lock_the_owner_out(self, front_end, clock):
+        a_login(**{**GENEROUS, "cap_per_prefix": 3})
+        ada, mallory = front_end(), front_end(address="198.51.100.9")
+        assert ada.log_in().status_code == 200
+        clock.shift(61)
+        while mallory.ask(number(90)).status_code == 202:
+            clock.shift(61)
+        assert front_end().ask(number(91)).status_code in {429, 503}
+        assert ada.log_in().status_code == 200
+
     @pytest.mark.parametrize("trick", ["forged", "another number", "changed hands"])
     def test_a_cookie_that_is_not_for_this_number_opens_no_bucket(self, front_end, login, clock, trick):
         ada, mallory = front_end(), front_end(address="198.51.100.9")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from typing import Any
 
 import pytest
 
 from login_mobile.buckets import empty
+from login_mobile.exceptions import Refusal
 from login_mobile.models import Bucket, Challenge, MobileNumber
+from login_mobile.numbers import parse_number
 from tests.login_under_test import GENEROUS, FrontEnd, a_login, codes_sent, error
 
 pytest_plugins = ["tests.login_under_test"]
@@ -137,3 +140,17 @@ def test_a_body_that_is_no_object_is_refused(front_end, login, body):
 @pytest.mark.parametrize("config", [5, [], {}, "", "nobody's", "a" * 51, "\u0000", "\ud800", "é", "main\n", True])
 def test_a_config_that_is_none_is_refused(front_end, login, config):
     assert error(front_end().ask(config=config)) == (404, "unknown_config")
+
+
+@pytest.mark.parametrize(
+    "spelling", ["0049 170 1234567⑧", "0043 664 1234567⑧", "0086 138 0000 000①", "0044 7700 90012³"]
+)
+def test_a_sign_that_is_taken_for_a_digit_gets_not_lost(broker, transactional_db, spelling):
+    """Without it, the number would be somebody else's."""
+    login = a_login(regions=["US", "DE", "AT", "CN", "GB"])
+    try:
+        number = parse_number(spelling, login, "US")
+    except Refusal:
+        return
+    folded = unicodedata.normalize("NFKC", spelling).replace(" ", "")
+    assert number.e164 == f"+{folded[2:]}"

@@ -257,6 +257,17 @@ class TestSearch:
         assert "errornote" in response.content.decode()
         assert not [sql for sql in queries if "LIKE" in sql["sql"].upper()]
 
+    @pytest.mark.parametrize("region", ["", "CN"])
+    @pytest.mark.parametrize("query", ["0123456789", "1380013800", "138-0013-800"])
+    def test_a_mistyped_number_is_no_message_id(self, admin_client, sms_settings, region, query):
+        """It would stand in the address and in the record of an export."""
+        sms_settings(DEFAULT_REGION=region)
+        a_message()
+        response = searched(admin_client, query)
+        assert shown(response) == []
+        assert response.context["cl"].search.problem
+        assert response.context["cl"].search.message_id == ""
+
     def test_searching_for_a_number_needs_the_permission_to_reveal(self, client):
         log_in(client, VIEW)
         a_message()

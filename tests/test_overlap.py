@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from sms_services.api import queue_message, send_message
 from sms_services.choices import MessageStatus
+from sms_services.delivery import settling
 from sms_services.delivery.delivering import deliver
-from sms_services.models import SmsMessage
+from sms_services.delivery.pacing import Pace
+from sms_services.models import SmsAttempt, SmsMessage
 from sms_services.providers.base import CLAIM_SIZE
 from tests.services_under_test import (
     AMERICAN_NUMBERS,
@@ -143,3 +145,46 @@ def test_new_messages_that_do_not_leave_at_once_are_stored_as_queued(service, te
     assert [message.phone_number for message in messages] == numbers
     assert {message.status for message in messages} == {SENT}
     assert sorted(accepted.phone_number for accepted in twilio.journal) == sorted(numbers)
+
+
+@pytest.mark.parametrize("call", [2, 3, 5])
+def test_what_flies_when_something_breaks_is_settled_and_the_rest_stays_queued(
+    twilio, service, template, monkeypatch, call
+):
+    messages = queue_message(service, CHINESE_NUMBERS[:200], template, {"name": "Ada"})
+    real, calls = Pace.take, []
+
+    def breaks_once(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == call:
+            raise OperationalError("deadlock detected")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Pace, "take", breaks_once)
+    with pytest.raises(OperationalError):
+        deliver(service, messages)
+    accepted = {accepted.phone_number for accepted in twilio.journal}
+    rows = dict(SmsMessage.objects.values_list("phone_number", "status"))
+    assert {number for number, status in rows.items() if status == SENT} == accepted
+    assert set(rows.values()) <= {SENT, MessageStatus.QUEUED}
+
+
+def test_a_lost_answer_to_a_commit_writes_no_failed_try_twice(twilio, service, template, monkeypatch):
+    """The outcomes are in the database, but the worker cannot know and writes them again."""
+    twilio.fail(Fault.SERVER_ERROR, numbers=[CHINESE_NUMBERS[3], CHINESE_NUMBERS[30]])
+    messages = queue_message(service, CHINESE_NUMBERS[:40], template, {"name": "Ada"})
+    real, lost = settling._write, []
+
+    def written_but_unanswered(*args, **kwargs):
+        written = real(*args, **kwargs)
+        if not lost:
+            lost.append(True)
+            raise OperationalError("server closed the connection unexpectedly")
+        return written
+
+    monkeypatch.setattr(settling, "_write", written_but_unanswered)
+    deliver(service, messages)
+    assert lost
+    failed = SmsMessage.objects.exclude(status=SENT)
+    assert SmsAttempt.objects.count() == sum(failed.values_list("tries", flat=True))
+    assert not SmsMessage.objects.filter(status=SENDING).exists()

@@ -1,6 +1,7 @@
 """The sweep rings again for what the broker lost, and settles what dead workers left."""
 
 import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -339,16 +340,17 @@ class TestAtTheSameTime:
 
     def test_a_sweep_between_claim_and_outcome_loses_nothing(self, twilio, template, broker, sms_settings):
         """The worker is only slow: its messages are called lost while it still waits for the provider."""
-        sms_settings(SENDING_TIMEOUT=0.0)
+        sms_settings(SENDING_TIMEOUT=1.0)
         service = create_service(twilio)
-        twilio.latency = 0.5
+        twilio.latency = 2.5
         messages = queue_message(service, AMERICAN_NUMBERS[:5], template, {"name": "Ada"})
         broker.take("sms")
 
         def sweep_meanwhile():
             while not SmsMessage.objects.filter(status=MessageStatus.SENDING).exists():
                 pass
-            doubt_lost(timezone.now())
+            time.sleep(1.1)
+            assert doubt_lost(timezone.now()) == 5
 
         run_side_by_side(lambda: tasks.deliver_messages([message.pk for message in messages]), sweep_meanwhile)
         assert set(SmsMessage.objects.values_list("status", flat=True)) == {MessageStatus.SENT}

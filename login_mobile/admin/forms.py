@@ -1,10 +1,13 @@
 """The forms of the admin pages."""
 
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import phonenumbers
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -13,8 +16,11 @@ from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import MAX_LENGTH, normalize
 
 from ..countries import by_name, described
-from ..models import ReviewNumber
+from ..models import MobileNumber, ReviewNumber
 from ..models.logins import default_regions
+
+#: A review of an app takes days; a code that stands for years is a hole.
+_LONGEST_REVIEW = timedelta(days=90)
 
 
 def _countries() -> list[tuple[str, str]]:
@@ -114,7 +120,28 @@ class ReviewNumberForm(forms.ModelForm):
             self.fields["number"] = _number_field()
 
     def clean_number(self) -> str:
-        return _normalized(self.cleaned_data["number"])
+        number = _normalized(self.cleaned_data["number"])
+        if MobileNumber.objects.filter(number=number, by_review=False).exists():
+            raise forms.ValidationError(
+                _("Somebody has this number and logs in with it. Use a number that nobody has."), code="taken"
+            )
+        return number
+
+    def clean_code(self) -> str:
+        code: str = self.cleaned_data["code"]
+        steps = {int(later) - int(digit) for digit, later in pairwise(code)}
+        if code and len(steps) == 1 and steps <= {-1, 0, 1}:
+            words = _("This is the first code that anybody would try. Choose another.")
+            raise forms.ValidationError(words, code="easy")
+        return code
+
+    def clean_valid_until(self) -> datetime:
+        until: datetime = self.cleaned_data["valid_until"]
+        if until > timezone.now() + _LONGEST_REVIEW:
+            raise forms.ValidationError(
+                _("Choose a date within the next %(days)d days."), code="long", params={"days": _LONGEST_REVIEW.days}
+            )
+        return until
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data

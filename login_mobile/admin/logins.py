@@ -103,6 +103,9 @@ class MobileLoginAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: MobileLogin, form: Any, change: bool) -> None:
         if not change and not MobileLogin.objects.filter(is_default=True).exists():
             obj.is_default = True
+        if not change and not request.user.has_perm(SWITCH):
+            obj.is_active = False
+            messages.info(request, _("It is switched off. Somebody who may switch logins has to switch it on."))
         super().save_model(request, obj, form, change)
         if problem := obj.template.problem_with(obj.sms_service):
             messages.warning(request, problem)

@@ -102,9 +102,14 @@ def _is_recycled(request: HttpRequest, proof: Proof, row: MobileNumber) -> bool:
 def _let_in(request: HttpRequest, proof: Proof, row: MobileNumber) -> Verified:
     """The user of a number that was known before."""
     verified = Verified(row.user, created=False, number=row, login=proof.login, is_review=proof.is_review)
+    if proof.is_review and not row.by_review:  # a code that an admin chose opens no account of somebody else
+        raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
     if MobileBackend().authenticate(request, mobile_proof=verified) is None:
         raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
-    MobileNumber.objects.using(database()).filter(pk=row.pk).update(last_used_at=timezone.now())
+    rows = MobileNumber.objects.using(database()).filter(pk=row.pk, number=row.number, user_id=row.user_id)
+    by_review = row.by_review and proof.is_review
+    if not rows.update(last_used_at=timezone.now(), by_review=by_review):  # removed or changed meanwhile
+        raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
     return _welcome(request, proof, verified)
 
 
@@ -121,7 +126,7 @@ def _register(
             if instead_of is not None:
                 _detach(instead_of)
             user = make_user(proof.challenge.phone_number, name, proof.login)
-            row = MobileNumber(user=user, number=proof.challenge.phone_number)
+            row = MobileNumber(user=user, number=proof.challenge.phone_number, by_review=proof.is_review)
             row.save(using=database(), force_insert=True)
     except IntegrityError:
         # Somebody else who has the number was faster, with a code of their own: it is their account now.

@@ -3,7 +3,7 @@ number that the account has. A session that was left open somewhere is not enoug
 """
 
 import time
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest
@@ -86,10 +86,22 @@ def reauthenticate_with_password(request: HttpRequest, password: object) -> None
         taken = buckets.take([limits.passwords(user.pk)])
     except buckets.Full as full:
         raise Refusal(ErrorCode.THROTTLED, retry_after=full.retry_after) from None
-    if not isinstance(password, str) or len(password) > 4096 or not user.check_password(password):
+    if not _is_password(password) or not user.check_password(password):
         raise Refusal(ErrorCode.WRONG_PASSWORD)
     buckets.give_back(taken)
     _stamp(request, user)
+
+
+@sensitive_variables()
+def _is_password(password: object) -> TypeGuard[str]:
+    """Whether a hasher can read it: half of a surrogate pair, which JSON may hold, is no text."""
+    if not isinstance(password, str) or len(password) > 4096:
+        return False
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def current_user(request: HttpRequest) -> Any:

@@ -28,6 +28,9 @@ from .finding import challenge_of, get_login
 from .pausing import judge_after_cap, refuse_paused
 from .sending import ring
 
+#: A code can be asked for once more for so long.
+RESENDABLE_FOR = timedelta(hours=1)
+
 __all__ = ["PendingCode", "get_login", "request_code", "resend_code"]
 
 
@@ -73,14 +76,19 @@ def resend_code(request: HttpRequest, token: object) -> PendingCode:
         token: of a ``PendingCode``, whose code was not used yet. It may have expired.
 
     Raises:
-        Refusal: as ``request_code``; and ``unknown_challenge``, ``used``, ``not_authenticated``.
+        Refusal: as ``request_code``; and ``unknown_challenge``, ``used``, ``not_authenticated``;
+            ``expired``: it is more than an hour old.
         OpenTransaction: a transaction is open.
     """
     challenge = challenge_of(request, token)
     if challenge.state in (ChallengeState.USED, ChallengeState.PROVED):
         raise Refusal(ErrorCode.USED)
-    login = get_login(challenge.login)
-    return open_challenge(request, login, number_of(challenge.phone_number), Purpose(challenge.purpose), challenge.user)
+    login, number = get_login(challenge.login), number_of(challenge.phone_number)
+    if challenge.created_at < timezone.now() - RESENDABLE_FOR:
+        raise Refusal(ErrorCode.EXPIRED)
+    if number.country not in login.regions:  # an admin may have closed a country meanwhile
+        raise Refusal(ErrorCode.REGION_NOT_ALLOWED)
+    return open_challenge(request, login, number, Purpose(challenge.purpose), challenge.user)
 
 
 def open_challenge(
@@ -108,12 +116,13 @@ def open_challenge(
 
 
 def _count(login: MobileLogin, number: Number, device: Device | None, address: str, user: Any) -> None:
-    refuse_paused(login, number)
+    if device is None:  # the pumping of strangers does not lock the owner out
+        refuse_paused(login, number)
     counters = [
         limits.sends(login, number.e164, device),
         *([limits.user_sends(login, user.pk)] if user else []),
         limits.address_sends(login, address),
-        *limits.caps(login, number),
+        *limits.caps(login, number, device),
     ]
     try:
         buckets.take(counters)

@@ -42,16 +42,23 @@ def send_waiting() -> None:
 def send(challenge_ids: Sequence[int]) -> None:
     """Send those of these codes that are still waiting for it."""
     waiting = challenges().filter(pk__in=challenge_ids).waiting(timezone.now()).select_related("login")
-    for challenge in waiting:
-        sending = _without_text(challenge)
-        if sending is not None:
-            _settle(challenge, sending)
-            continue
+    for challenge in waiting.order_by("pk"):
         try:
-            _hand_over(challenge)
-        except SmsError as error:
-            log(logging.ERROR, "login.code_not_sent", challenge=challenge.pk, error=type(error).__name__, reason=error)
-            _settle(challenge, Sending.FAILED, type(error).__name__)
+            _send_one(challenge)
+        except Exception as error:  # noqa: BLE001 - the others are sent all the same; the sweep tries this one again
+            log(logging.ERROR, "login.code_stuck", challenge=challenge.pk, error=type(error).__name__)
+
+
+def _send_one(challenge: Challenge) -> None:
+    sending = _without_text(challenge)
+    if sending is not None:
+        _settle(challenge, sending)
+        return
+    try:
+        _hand_over(challenge)
+    except SmsError as error:
+        log(logging.ERROR, "login.code_not_sent", challenge=challenge.pk, error=type(error).__name__, reason=error)
+        _settle(challenge, Sending.FAILED, type(error).__name__)
 
 
 def _without_text(challenge: Challenge) -> Sending | None:
@@ -72,6 +79,8 @@ def review_number(challenge: Challenge) -> ReviewNumber | None:
     """The review number of a challenge; of those that asked for a login only."""
     if challenge.purpose != Purpose.LOGIN:
         return None
+    if MobileNumber.objects.using(database()).filter(number=challenge.phone_number, by_review=False).exists():
+        return None  # whoever has proved to have it gets a text, as everybody does
     rows = ReviewNumber.objects.using(database())
     return rows.filter(
         login_id=challenge.login_id, number=challenge.phone_number, valid_until__gt=timezone.now()

@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                 ('number', models.CharField(help_text='E.164', max_length=16, unique=True, verbose_name='phone number')),
                 ('verified_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='verified')),
                 ('last_used_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last used')),
+                ('by_review', models.BooleanField(default=False, editable=False)),
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='mobile_number', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={

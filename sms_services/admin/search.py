@@ -28,6 +28,8 @@ POSITIONS = ("before", "after", "end")
 #: What providers' ids look like: BizId ``900619746936498440^0``, a UUID, ``SM`` and 32 digits.
 _MESSAGE_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9][A-Za-z0-9^_.:-]{5,63}")
 _NUMBERISH = re.compile(r"\+?[\d ().\-/]+")
+#: Of a phone number (E.164).
+_MOST_DIGITS = 15
 _USE = "search"
 #: With what every token begins, also one that was cut off: Fernet's version, and a time in this century.
 _TOKEN = "gAAAAA"
@@ -56,10 +58,11 @@ class Search:
         try:
             number = normalize(query)
         except InvalidPhoneNumber as error:
+            # First: few digits alone are a number that somebody mistyped, or wrote without its country's code.
+            if _NUMBERISH.fullmatch(query) and sum(map(str.isdigit, query)) <= _MOST_DIGITS:
+                return cls(problem=str(error))
             if _MESSAGE_ID.fullmatch(query):
                 return cls(message_id=query)
-            if _NUMBERISH.fullmatch(query):
-                return cls(problem=str(error))
             return cls(problem=_("Search for a whole phone number, or for a provider's message id."))
         if not request.user.has_perm(REVEAL):
             return cls(problem=_("Only those who may reveal messages can search for phone numbers."))

@@ -179,10 +179,10 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         else:
             form = TestMessageForm(service, request.POST)
             if form.is_valid() and (message := self._send_test(service, form)):
+                self.log_change(request, service, str(_("Test sent as message %d.") % message.pk))
                 # Reloading the page that shows the outcome must not send again.
-                typed = seal(message.phone_number, _use(request))
-                query = urlencode({"message": str(message.pk), "number": typed})
-                return HttpResponseRedirect(f"{request.path}?{query}")
+                sealed = seal(f"{message.pk}:{message.phone_number}", _use(request))
+                return HttpResponseRedirect(f"{request.path}?{urlencode({'sent': sealed})}")
         context = {
             **self.admin_site.each_context(request),
             "title": _("Send test SMS"),
@@ -192,6 +192,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             "change_url": self._change_url(service),
             "form": form,
             "sent": sent,
+            "may_open": request.user.has_perm("sms_services.view_smsmessage"),
             "advice": advice_for(sent) if sent else "",
             "is_sandbox": isinstance(service, SandboxSms),
         }
@@ -208,10 +209,9 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             return None
 
     def _sent_message(self, request: HttpRequest, service: SmsService) -> SmsMessage | None:
-        pk = request.GET.get("message", "")
-        if request.method != "GET" or not pk.isdecimal() or len(pk) > 18:
-            return None
-        return stored_messages().filter(pk=int(pk), service_id=service.pk).first()
+        """What this person has just sent: no other message of the service is shown to whoever may send tests."""
+        pk, _number = _sent_before(request)
+        return stored_messages().filter(pk=pk, service_id=service.pk).first() if pk else None
 
     def _change_url(self, service: SmsService) -> str:
         name = "admin:sms_services_smsservice_change"
@@ -297,12 +297,17 @@ class SandboxSmsAdmin(SmsServiceChildAdmin):
 
 def _like(sent: SmsMessage, request: HttpRequest) -> dict[str, Any]:
     """What the form for the next test begins with: the number that the same person typed, and the template."""
-    number = unseal(request.GET.get("number", ""), _use(request))
-    return {"phone_number": number or "", "template": sent.template_id}
+    return {"phone_number": _sent_before(request)[1], "template": sent.template_id}
+
+
+def _sent_before(request: HttpRequest) -> tuple[int, str]:
+    """The message and the number in the address of a sent test; 0 and nothing if there are none."""
+    pk, _colon, number = (unseal(request.GET.get("sent", ""), _use(request)) or "").partition(":")
+    return (int(pk), number) if request.method == "GET" and pk.isdecimal() else (0, "")
 
 
 def _use(request: HttpRequest) -> str:
-    """Of the number in the address of a sent test: nobody else can read it there."""
+    """Of the message and the number in the address of a sent test: nobody else can read or make it."""
     return f"test by {request.user.pk}"
 
 
