@@ -392,7 +392,8 @@ def test_a_missing_key_holds_up_and_forgets_nothing(broker, sandbox, sms_setting
     keys = settings.SMS_SERVICES["ENCRYPTION_KEYS"]
     sms_settings(ENCRYPTION_KEYS=[Fernet.generate_key().decode()])
     broker.work()
-    assert f"notification.interrupted notification={sent.pk} error=EncryptionKeyError" in caplog.text
+    said = f"notifications.unresolvable notification={sent.pk} problem=encryption_key error=EncryptionKeyError"
+    assert said in caplog.text
     sms_settings(ENCRYPTION_KEYS=keys)
     moments_later(sent)
     work_all(broker)
