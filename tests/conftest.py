@@ -27,7 +27,7 @@ pytest.register_assert_rewrite(
 network.block()
 
 # A project of its own, with settings of its own: tests/test_host_project.py runs its suite.
-collect_ignore = ["host_project"]
+collect_ignore = ["engine_project", "host_project"]
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = (

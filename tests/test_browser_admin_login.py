@@ -202,6 +202,7 @@ def look(page):
         return
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        page.wait_for_timeout(500)  # Django's links change their colour gradually
         found = login_browsers.Axe().run(page, context=ours)
         assert found.violations_count == 0, f"{page.url}, {theme}\n{found.generate_report()}"
 

@@ -350,7 +350,8 @@ def test_a_nickname_that_comes_too_late_needs_a_new_code(visitor):
     a_login(ask_nickname=True)
     visitor.ask()
     visitor.enter()
-    Challenge.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    long_ago = timezone.now() - timedelta(seconds=1)
+    Challenge.objects.update(expires_at=long_ago, finish_by=long_ago)
     assert "This code has expired" in text(visitor.get("/login/nickname/", follow=True))
 
 
