@@ -18,8 +18,8 @@ class SmsBatchQuerySet(models.QuerySet["SmsBatch"]):
 class SmsBatch(models.Model):
     """What many messages have in common: whether they may leave, and until when.
 
-    It is asked in the very statement that claims messages, so that nothing more leaves from the moment on in which a
-    batch is held or closed. A number gets one message of a batch.
+    It is asked in the very statement that claims messages: no statement that begins after a batch was held or closed
+    claims any of it. What was claimed before still leaves. A number gets one message of a batch.
 
     ``is_put_off``: the sweep has put off messages of it, and brings them back once they may leave.
     """
