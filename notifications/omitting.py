@@ -31,7 +31,7 @@ def omit(notification_id: int, user_ids: Collection[Any]) -> bool:
             recipient__notification=notification_id, recipient__user__in=user_ids
         )
         ids = list(theirs.filter(status=MessageStatus.QUEUED).values_list("pk", flat=True))
-        queued = SmsMessage.objects.using(database()).filter(pk__in=ids, status=MessageStatus.QUEUED)
+        queued = SmsMessage.objects.using(database()).by_id(ids, MessageStatus.QUEUED)
         queued.update(
             status=MessageStatus.SKIPPED,
             skip_reason=SkipReason.CANCELLED,

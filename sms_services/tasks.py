@@ -22,7 +22,7 @@ from .purging import purge as run_purge
 def deliver_messages(self: Task, message_ids: list[int]) -> None:
     """Deliver queued messages. Those that are not queued or not due any more are left alone."""
     drop_broken_connections(self)
-    due = stored_messages().filter(pk__in=message_ids).sendable(timezone.now()).order_by("pk")
+    due = stored_messages().sendable(message_ids, timezone.now()).order_by("pk")
     groups: dict[tuple[int, str], list[SmsMessage]] = defaultdict(list)
     for message in due:
         groups[message.service_id, message.purpose].append(message)
@@ -59,7 +59,7 @@ def _deliver(service: SmsService, messages: list[SmsMessage]) -> None:
         deliver(service, messages)
     except SmsError as error:
         log(logging.ERROR, "sms.service_unusable", service=service.key, error=type(error).__name__, reason=error)
-        waiting = stored_messages().filter(pk__in=[message.pk for message in messages], status=MessageStatus.QUEUED)
+        waiting = stored_messages().by_id([message.pk for message in messages], MessageStatus.QUEUED)
         waiting.update(error_kind=ErrorKind.CREDENTIALS, provider_code=SERVICE_UNUSABLE)
 
 

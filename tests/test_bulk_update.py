@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.exceptions import FieldError
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 from django.test.utils import CaptureQueriesContext
 
 from sms_services.choices import MessageStatus, Purpose
@@ -121,15 +123,22 @@ def test_a_guarded_field_may_change(messages):
     assert list(SmsMessage.objects.order_by("pk").values_list("status", flat=True)) == ["sent", "queued"]
 
 
-def test_only_rows_of_the_queryset_change(messages):
-    """It may read other tables, and the one that changes."""
+def test_only_rows_for_which_the_condition_is_true_change(messages):
+    """It may ask subqueries, and the table that changes."""
     rows = messages(4)
     SmsMessage.objects.filter(pk=rows[0].pk).update(text="100% other")
-    among = SmsMessage.objects.filter(service__key="sandbox").exclude(text="100% other").exclude(pk=rows[1].pk)
-    assert update(["text"], [(row.pk, "after") for row in rows], among=among) == 2
+    service = SandboxSms.objects.filter(key="sandbox", pk=OuterRef("service"))
+    condition = Q(Exists(service)) & ~Q(text="100% other") & ~Q(pk=rows[1].pk)
+    assert update(["text"], [(row.pk, "after") for row in rows], condition=condition) == 2
     assert list(SmsMessage.objects.order_by("pk").values_list("text", flat=True)) == [
         "100% other", "before", "after", "after",
     ]  # fmt: skip
+
+
+def test_a_condition_that_needs_a_join_is_refused(messages):
+    (row,) = messages(1)
+    with pytest.raises(FieldError, match="not permitted"):
+        update(["text"], [(row.pk, "after")], condition=Q(service__key="sandbox"))
 
 
 def test_rows_that_keep_their_values_count_too(messages):

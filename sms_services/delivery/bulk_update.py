@@ -16,8 +16,6 @@ _VALUES = "(WITH new ({names}) AS (VALUES {rows}) SELECT * FROM new) AS new"
 _ARRAYS = "unnest({arrays}) AS new ({names})"
 _POSTGRESQL_AND_SQLITE = "UPDATE {table} SET {assignments} FROM {new} WHERE {matches}"
 _MYSQL = "UPDATE {table} JOIN {new} ON {matches} SET {assignments} WHERE 1 = 1"
-# MySQL updates no table that a subquery reads, unless that one is a table of its own.
-_AMONG = " AND {table}.{key} IN (SELECT * FROM ({subquery}) AS among)"
 
 
 def update_rows(
@@ -27,7 +25,7 @@ def update_rows(
     *,
     using: str,
     guards: Sequence[str] = (),
-    among: models.QuerySet[Any] | None = None,
+    condition: models.Q | None = None,
 ) -> int:
     """Set several fields of many rows, each row to values of its own.
 
@@ -35,10 +33,13 @@ def update_rows(
         field_names: the fields to set.
         rows: per row its primary key, a value per guard, and a value per field.
         guards: fields that must now have the row's value for them; other rows stay as they are.
-        among: rows of which the changed ones must be, too.
+        condition: what must be true of a row too, for it to be changed. It may ask about fields of its own only.
 
     Returns:
         how many rows were changed.
+
+    Raises:
+        FieldError: the condition needs another table's fields.
     """
     if not rows:
         return 0
@@ -52,11 +53,10 @@ def update_rows(
     else:
         sql = _statement(model, tuple(field_names), tuple(guards), len(rows), using)
         values = [value for row in zip(*columns, strict=True) for value in row]
-    if among is not None:
-        subquery, parameters = among.values("pk").query.get_compiler(using).as_sql()
-        quote = connection.ops.quote_name
-        sql += _AMONG.format(table=quote(model._meta.db_table), key=quote(fields[0].column), subquery=subquery)
-        values = [*values, *parameters]
+    if condition is not None:
+        query = models.sql.Query(model)
+        where, parameters = query.get_compiler(using).compile(query.build_where(condition))
+        sql, values = f"{sql} AND ({where})", [*values, *parameters]
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return int(cursor.rowcount)

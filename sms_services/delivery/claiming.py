@@ -61,8 +61,7 @@ class Claim:
 
     def take(self) -> list[SmsMessage]:
         """Take the messages that are still to be had, in a statement of its own; returns and marks them."""
-        rows = stored_messages().filter(pk__in=[message.pk for message in self.messages])
-        count = rows.claim(self.id, self.at, self.until, self.account)
+        count = stored_messages().claim(self._ids(), self.id, self.at, self.until, self.account)
         taken = self.taken(everything=count == len(self.messages))
         self.mark(taken)
         return taken
@@ -71,6 +70,8 @@ class Claim:
         """What a statement has taken: all of it, or what the rows say."""
         if everything:
             return list(self.messages)
-        rows = stored_messages().filter(pk__in=[message.pk for message in self.messages])
-        ids = set(rows.claimed(self.id).values_list("pk", flat=True))
+        ids = set(stored_messages().claimed(self._ids(), self.id).values_list("pk", flat=True))
         return [message for message in self.messages if message.pk in ids]
+
+    def _ids(self) -> list[int]:
+        return [message.pk for message in self.messages]

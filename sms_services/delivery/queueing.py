@@ -105,7 +105,7 @@ def queue_for(purpose: str) -> str | None:
 def leave_to_sweep(message_ids: Sequence[int], after: float = 0.0) -> None:
     """The sweep rings for these messages once the seconds have passed."""
     at = timezone.now() + timedelta(seconds=after)
-    messages().filter(pk__in=message_ids, status=MessageStatus.QUEUED).update(sweep_at=at)
+    messages().by_id(message_ids, MessageStatus.QUEUED).update(sweep_at=at)
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

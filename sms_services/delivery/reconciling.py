@@ -37,7 +37,7 @@ def reconcile(message_ids: Sequence[int]) -> None:
     """
     if not get_settings().RECONCILE_DELAYS:
         return
-    doubtful = stored_messages().filter(pk__in=message_ids, status=MessageStatus.UNKNOWN).order_by("claimed_at", "pk")
+    doubtful = stored_messages().by_id(message_ids, MessageStatus.UNKNOWN).order_by("claimed_at", "pk")
     by_service: dict[int, list[SmsMessage]] = defaultdict(list)
     for message in doubtful:
         by_service[message.service_id].append(message)

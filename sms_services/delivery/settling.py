@@ -14,13 +14,14 @@ from functools import partial
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from ..choices import MessageStatus, Outcome
 from ..conf import get_settings
 from ..logs import log, logger
 from ..models import SmsAttempt, SmsMessage, SmsService
+from ..models.messages import is_sendable, stands_at
 from ..phone_numbers import mask
 from ..providers.base import Result
 from ..signals import message_failed, message_sent
@@ -217,9 +218,8 @@ def _write_rows(messages: Sequence[SmsMessage], claim: Claim | None) -> Written:
         rows += [
             _row(message, _ALL_FIELDS, was=MessageStatus.QUEUED, **claim.values(message)) for message in claim.messages
         ]
-        sending = stored_messages().filter(status=MessageStatus.SENDING)
-        eligible = (sending | stored_messages().sendable(claim.at)).filter(pk__in=[row[0] for row in rows])
-        changed = _update(_ALL_FIELDS, rows, among=eligible)
+        # A held batch keeps its queued messages, not the outcomes of those that have left.
+        changed = _update(_ALL_FIELDS, rows, stands_at(MessageStatus.SENDING) | is_sendable(claim.at))
         taken = claim.taken(everything=changed == len(rows))
     if changed == len(messages) + len(taken):
         return Written(everything, taken, at_once=True)
@@ -273,8 +273,8 @@ def _show(message: SmsMessage, row: SmsMessage | None) -> None:
         setattr(message, name, getattr(row, name))
 
 
-def _update(fields: Sequence[str], rows: Sequence[Sequence[Any]], among: QuerySet[SmsMessage] | None = None) -> int:
-    return update_rows(SmsMessage, fields, rows, using=database(), guards=("status", "claim"), among=among)
+def _update(fields: Sequence[str], rows: Sequence[Sequence[Any]], condition: Q | None = None) -> int:
+    return update_rows(SmsMessage, fields, rows, using=database(), guards=("status", "claim"), condition=condition)
 
 
 def _row(

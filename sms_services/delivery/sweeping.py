@@ -123,15 +123,16 @@ def _taken(status: MessageStatus, now: datetime, seconds: float) -> list[SmsMess
     """
     ids = list(messages().overdue(status, now).values_list("pk", flat=True)[:STEP])
     mark = now + timedelta(seconds=seconds, microseconds=random.randrange(1_000_000))
-    rows = messages().filter(pk__in=ids, status=status)
+    rows = messages().by_id(ids, status)
     rows.filter(sweep_at__lte=now).update(sweep_at=mark)
     return list(rows.filter(sweep_at=mark).only("service_id", "purpose", "phone_number", "claim", "claimed_at"))
 
 
 def _doubt(service: SmsService, claim: str, lost: Sequence[SmsMessage], now: datetime) -> None:
     with transaction.atomic(using=database()):
-        rows = messages().filter(pk__in=[message.pk for message in lost])
-        changed = rows.claimed(claim).update(
+        ids = [message.pk for message in lost]
+        rows = messages().claimed(ids, claim)
+        changed = rows.update(
             status=MessageStatus.UNKNOWN,
             error_kind=ErrorKind.TRANSIENT,
             provider_code=WORKER_LOST,
@@ -139,9 +140,9 @@ def _doubt(service: SmsService, claim: str, lost: Sequence[SmsMessage], now: dat
             sweep_at=now if service.provider_class.can_look_up and get_settings().RECONCILE_DELAYS else None,
         )
         if changed < len(lost):  # the worker lives after all, and has settled some: leave those alone
-            in_doubt = rows.filter(claim=claim, status=MessageStatus.UNKNOWN, provider_code=WORKER_LOST)
-            ids = set(in_doubt.values_list("pk", flat=True))
-            lost = [message for message in lost if message.pk in ids]
+            in_doubt = messages().by_id(ids, MessageStatus.UNKNOWN).filter(claim=claim, provider_code=WORKER_LOST)
+            still = set(in_doubt.values_list("pk", flat=True))
+            lost = [message for message in lost if message.pk in still]
         SmsAttempt.objects.using(database()).bulk_create(
             SmsAttempt(
                 message=message,

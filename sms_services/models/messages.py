@@ -1,12 +1,13 @@
 """Messages: one text to one number, a row before the provider is called; and the tries that failed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import In
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -26,33 +27,52 @@ from .templates import SmsTemplate
 RECEIPTS = (MessageStatus.DELIVERED, MessageStatus.UNDELIVERED)
 
 
+def stands_at(*statuses: MessageStatus) -> models.Q:
+    """A condition on the status of rows that are found by something else. No index serves it, on purpose.
+
+    Right after many rows were written or moved on, PostgreSQL's statistics do not know it. It would take the log's
+    index by status, and read all that are queued once for each id.
+    """
+    return models.Q(In(Coalesce("status", models.Value("")), statuses))
+
+
+def is_sendable(now: datetime) -> models.Q:
+    """Queued, due and not held back: a condition on rows that are found by something else."""
+    # A second's grace: the task that tries again may run on a host whose clock is a little behind.
+    due = models.Q(due_at=None) | models.Q(due_at__lte=now + timedelta(seconds=1))
+    return stands_at(MessageStatus.QUEUED) & due & _not_held(now)
+
+
+def _not_held(now: datetime) -> models.Q:
+    """Of no batch, or of one whose messages may leave."""
+    sending = SmsBatch.objects.sending(now).filter(pk=models.OuterRef("batch"))
+    return models.Q(batch=None) | models.Q(models.Exists(sending))
+
+
 class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
     """The steps of a message, each a conditional UPDATE whose row count tells who took it."""
 
-    def sendable(self, now: datetime) -> "SmsMessageQuerySet":
-        """Queued and due."""
-        # A second's grace: the task that tries again may run on a host whose clock is a little behind.
-        due = models.Q(due_at=None) | models.Q(due_at__lte=now + timedelta(seconds=1))
-        return self.filter(due, self._not_held(now), status=MessageStatus.QUEUED)
+    def by_id(self, pks: Iterable[int], *statuses: MessageStatus) -> "SmsMessageQuerySet":
+        """Those of these messages that stand at one of these statuses."""
+        return self.filter(stands_at(*statuses), pk__in=pks)
 
-    def _not_held(self, now: datetime) -> models.Q:
-        """Of no batch, or of one whose messages may leave."""
-        sending = SmsBatch.objects.sending(now).filter(pk=models.OuterRef("batch"))
-        return models.Q(batch=None) | models.Q(models.Exists(sending))
+    def sendable(self, pks: Iterable[int], now: datetime) -> "SmsMessageQuerySet":
+        """Those of these messages that may be sent now."""
+        return self.filter(is_sendable(now), pk__in=pks)
 
     def held_back(self, now: datetime) -> "SmsMessageQuerySet":
         """Queued, and of a batch whose messages may not leave."""
-        return self.filter(~self._not_held(now), status=MessageStatus.QUEUED, batch__isnull=False)
+        return self.filter(stands_at(MessageStatus.QUEUED), ~_not_held(now), batch__isnull=False)
 
-    def claim(self, claim: str, now: datetime, until: datetime, account: str) -> int:
-        """Take queued messages for one caller; returns how many it got.
+    def claim(self, pks: Iterable[int], claim: str, now: datetime, until: datetime, account: str) -> int:
+        """Take those of these messages that may be sent, for one caller; returns how many it got.
 
         Args:
             claim: a new id, by which the caller finds its messages and settles them.
             until: when the caller counts as dead.
             account: the account at the provider through which they are tried.
         """
-        return self.sendable(now).update(
+        return self.sendable(pks, now).update(
             status=MessageStatus.SENDING,
             claim=claim,
             account=account,
@@ -61,9 +81,9 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
             tries=models.F("tries") + 1,
         )
 
-    def claimed(self, claim: str) -> "SmsMessageQuerySet":
-        """What ``claim`` took and has not settled."""
-        return self.filter(claim=claim, status=MessageStatus.SENDING)
+    def claimed(self, pks: Iterable[int], claim: str) -> "SmsMessageQuerySet":
+        """Those of these messages that ``claim`` took and has not settled."""
+        return self.by_id(pks, MessageStatus.SENDING).filter(claim=claim)
 
     def apply_receipt(self, status: str, *, error_kind: str = "", code: str = "") -> int:
         """Move messages on by a receipt, where ``TRANSITIONS`` has that step; returns how many it moved.
@@ -96,7 +116,7 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         What a batch holds back is left alone: there is nothing to do for it.
         """
         overdue = self.filter(status=status, sweep_at__lte=now).order_by("sweep_at")
-        return overdue.filter(self._not_held(now)) if status == MessageStatus.QUEUED else overdue
+        return overdue.filter(_not_held(now)) if status == MessageStatus.QUEUED else overdue
 
     def settled(self) -> "SmsMessageQuerySet":
         """Messages with which nothing is under way: neither a try nor a look-up."""

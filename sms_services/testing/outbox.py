@@ -13,7 +13,7 @@ from ..delivery.pacing import no_limits
 from ..delivery.queueing import TASK_SIZE, chunks
 from ..delivery.reconciling import reconcile
 from ..models import SmsMessage, SmsService
-from ..models.messages import SmsMessageQuerySet
+from ..models.messages import SmsMessageQuerySet, is_sendable
 from ..providers import replace_providers
 from ..providers.base import Provider
 from ..tasks import deliver_messages
@@ -134,7 +134,7 @@ class SmsOutbox(Sequence[SentText]):
         tried: set[int] = set()
         while not in_open_transaction():
             _let_apps_make_texts()
-            new = _work(SmsMessage.objects.sendable(timezone.now()).filter(tries=0).exclude(pk__in=tried))
+            new = _work(SmsMessage.objects.filter(is_sendable(timezone.now()), tries=0).exclude(pk__in=tried))
             if not new:
                 break
             tried |= new
