@@ -5,8 +5,8 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import expect
 
-from approvals.models import Node, Request
-from sms_services.models import SandboxMessage, SmsTemplate
+from approvals.models import Node, Process, Request
+from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.people import a_department, a_person, a_role
 from tests.test_browser_walkthrough import PHONE, WIDE
 from tests.test_browser_walkthrough import assert_fits_its_window as assert_fits
@@ -199,6 +199,31 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
         page.goto(f"{live_server.url}/sms/sandbox/?number=%2B{number[1:]}")
         expect(page.locator(".sandbox-screen")).to_contain_text(TOLD if name == "fay" else ASKED)
     assert SmsTemplate.objects.count() == 2
+
+
+def test_a_slow_answer_takes_no_template_away_that_was_made_meanwhile(page, live_server, log_in, admin_user):
+    process = Process.objects.create(key="travel", title="Travel request")
+    SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    held = []
+
+    def hold_the_first(route):
+        asks = route.request.method == "POST" and "_refresh" in (route.request.post_data or "")
+        if asks and not held:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    log_in(admin_user)
+    page.goto(f"{live_server.url}/admin/approvals/process/{process.pk}/change/")
+    page.route("**/admin/approvals/node/add/**", hold_the_first)
+    begin_step(page, "Finance looks at it")
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.select_option("#id_sms_service", label="Sandbox")
+    add_template(page, "Approval", "approval", "${userNick} asks for your approval: ${processTitle}")
+    ((slow, answer),) = held
+    slow.fulfill(response=answer)
+    expect(page.locator("#approvals-text")).to_contain_text("asks for your approval: Travel request")
+    expect(page.locator("#id_sms_template option:checked")).to_have_text("Approval")
 
 
 def test_two_who_have_the_page_open_and_click_are_told_who_was_first(page, live_server, log_in, people, eager):

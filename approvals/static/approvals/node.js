@@ -39,6 +39,7 @@ document.addEventListener("DOMContentLoaded", () => {
   django.jQuery(form).on("change", (event) => {
     showWhatBelongs(form);
     if (["sms_service", "sms_template"].includes(event.target.name)) {
+      latest += 1; // the answer to an older form may not know a template that was just made
       window.clearTimeout(timer);
       timer = window.setTimeout(update, 150);
     }
@@ -46,7 +47,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("formset:added", () => showWhatBelongs(form));
 
   async function update() {
-    const number = ++latest;
+    const number = latest;
     const data = new FormData(form);
     data.set("_refresh", "text");
     try {

@@ -25,12 +25,12 @@ function keepUpToDate(form) {
       return;
     }
     countPeople = countPeople || RECIPIENTS.includes(name);
+    request.abort(); // its answer would be of an older form, which may not know a template that was just made
     window.clearTimeout(timer);
     timer = window.setTimeout(update, PATIENCE);
   });
 
   async function update() {
-    request.abort(); // its answer would be of an older form: the server need not work on it
     request = new AbortController();
     const { signal } = request;
     const withPeople = countPeople;
