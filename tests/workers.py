@@ -33,6 +33,7 @@ from django.db.models import Count
 from sms_services.api import queue_message
 from sms_services.choices import MessageStatus, Purpose
 from sms_services.models import AlibabaCloudSms, AwsSnsSms, SmsMessage, SmsService, SmsTemplate, TemplateCode, TwilioSms
+from tests import migrated
 from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, Simulator, TwilioSimulator
 
 P = ParamSpec("P")
@@ -108,13 +109,20 @@ class Project:
             ends.callback(self._dismiss_guard)
             ends.callback(self._delete_queues)
             ends.callback(self._end_processes)
-            migrate = self._started(Process("migrate", self, ["manage.py", "migrate", "--verbosity", "0"]))
-            assert migrate.wait(STARTS_WITHIN) == 0, migrate.log
+            self._migrate()
             self._ends = ends.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._ends.close()
+
+    def _migrate(self) -> None:
+        database = self.environment["DATABASE_URL"], self.environment["DJANGO_SETTINGS_MODULE"]
+        if migrated.fill(*database):
+            return
+        migrate = self._started(Process("migrate", self, ["manage.py", "migrate", "--verbosity", "0"]))
+        assert migrate.wait(STARTS_WITHIN) == 0, migrate.log
+        migrated.keep(*database)
 
     def worker(self, *, codes: bool = True, others: bool = True, concurrency: int = 1, broker: str = "") -> Worker:
         """Start a prefork worker for one-time codes, for everything else, or for both."""
