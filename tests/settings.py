@@ -40,3 +40,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # In a file: SQLite in memory knows neither WAL nor waiting, and tests with threads need both.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
+elif DATABASES["default"]["ENGINE"].endswith(".postgresql"):
+    DATABASES["default"]["ENGINE"] = "tests.postgresql"
