@@ -49,16 +49,24 @@ def suspected() -> Any:
 
 
 @pytest.mark.databases
-@pytest.mark.parametrize("pace", ["one after the other", "at once"])
-def test_500_numbers_of_a_prefix_from_500_addresses(front_end, client, suspected, pace):
+@pytest.mark.parametrize("count", [150, pytest.param(500, marks=pytest.mark.soak)])
+def test_numbers_of_a_prefix_from_as_many_addresses_at_once(front_end, client, suspected, count):
+    attack(front_end, client, suspected, count, at_a_time=25)
+
+
+def test_500_numbers_of_a_prefix_from_500_addresses(front_end, client, suspected):
+    attack(front_end, client, suspected, 500, at_a_time=1)
+
+
+def attack(front_end, client, suspected, count, at_a_time):
     """It stops at the prefix's cap, pauses the prefix, can be seen, and logins elsewhere go on."""
     a_login(cap_per_prefix=50)
-    attackers = [front_end(address=f"198.{51 + n // 250}.{n % 250}.7") for n in range(500)]
-    calls = [lambda n=n: attackers[n].post("request", {"phone": attacked(n)}) for n in range(500)]
-    if pace == "at once":
-        answers = [answer for start in range(0, 500, 25) for answer in at_once(calls[start : start + 25])]
-    else:
-        answers = [call() for call in calls]
+    attackers = [front_end(address=f"198.{51 + n // 250}.{n % 250}.7") for n in range(count)]
+    calls = [lambda n=n: attackers[n].post("request", {"phone": attacked(n)}) for n in range(count)]
+    answers = []
+    for start in range(0, count, at_a_time):
+        some = calls[start : start + at_a_time]
+        answers += at_once(some) if len(some) > 1 else [some[0]()]
     attackers[0].work()
 
     assert sum(answer.status_code == 202 for answer in answers) == SandboxMessage.objects.count() == 50
