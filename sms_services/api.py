@@ -32,16 +32,18 @@ from .exceptions import (
     NoRecipients,
     NotRetryable,
     OpenTransaction,
+    RetryRefused,
     UnknownService,
     UnknownTemplate,
     UnusableService,
     UnusableTemplate,
     VariablesWiped,
 )
-from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
+from .models import SmsBatch, SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
 from .params import checked_params
 from .phone_numbers import mask, normalize
 from .placeholders import validate_placeholders
+from .signals import retry_requested
 from .transactions import in_open_transaction
 from .validators import TEMPLATE_CODE
 
@@ -132,12 +134,16 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
         InDoubt: it is ``unknown``, and ``even_if_in_doubt`` was not given.
         AlreadyRetried: it has a retry; ``retry_id`` says which.
         VariablesWiped: it is a one-time code, or had other sensitive variables. Send a new text instead.
+        RetryRefused: its batch may not send any more, or a receiver of ``retry_requested`` objects.
         InactiveService, UnusableService: its service is deactivated, or its signature not approved.
+        UnusableTemplate: the platform does not approve of its template's code any more.
         InvalidParams: its service would not take it any more.
     """
     message = stored_messages().get(pk=message.pk if isinstance(message, SmsMessage) else message)
     _check_retryable(message, even_if_in_doubt)
+    _check_permitted(message)
     service = _current_service(message.service)
+    _check_code(service, message)
     retry = SmsMessage(
         service_id=message.service_id,
         template_id=message.template_id,
@@ -179,6 +185,26 @@ def _check_retryable(message: SmsMessage, even_if_in_doubt: bool) -> None:
         )
     if message.status == MessageStatus.UNKNOWN and not even_if_in_doubt:
         raise InDoubt(_("This message may have been sent. Confirm that it may arrive twice."))
+
+
+def _check_permitted(message: SmsMessage) -> None:
+    """A retry stands outside of the batch; what ends the batch, or keeps its number out of it, ends its retries too."""
+    origin = message
+    while origin.batch_id is None and origin.retry_of_id is not None:
+        origin = stored_messages().get(pk=origin.retry_of_id)
+    if origin.batch_id is not None:
+        batches = SmsBatch.objects.using(database())
+        if not batches.sending(timezone.now()).filter(pk=origin.batch_id).exists():
+            raise RetryRefused(_("It belongs to a sending that is paused or cancelled, or has expired."))
+    for _receiver, objection in retry_requested.send(SmsMessage, message=message, origin=origin):
+        if objection:
+            raise RetryRefused(objection)
+
+
+def _check_code(service: SmsService, message: SmsMessage) -> None:
+    registered = TemplateCode.objects.filter(service_id=service.pk, code=message.template_code).first()
+    if message.template_code and registered and (problem := registered.problem):
+        raise UnusableTemplate(problem)
 
 
 def _refuse_open_transaction() -> None:

@@ -77,6 +77,10 @@ class VariablesWiped(NotRetryable):
     """The message had sensitive variables, which are not kept: it cannot be sent again as it was."""
 
 
+class RetryRefused(NotRetryable):
+    """The message's batch may not send any more, or an app objects; the message says why."""
+
+
 class AlreadyRetried(NotRetryable):
     """The message has a retry; ``retry_id`` is its primary key."""
 

@@ -1,6 +1,7 @@
-"""Signals, sent after the commit, each with ``message`` (an ``SmsMessage``). A failing receiver harms nobody.
+"""Signals, each with ``message`` (an ``SmsMessage``).
 
-A worker sends them, or whoever called ``send_message``. Receivers are called per message: keep them short.
+The first two are sent after the commit, by a worker or by whoever called ``send_message``; a failing receiver harms
+nobody. Receivers are called per message: keep them short.
 """
 
 from django.dispatch import Signal
@@ -10,3 +11,8 @@ message_sent = Signal()
 
 #: The message was certainly not accepted, and is not tried again.
 message_failed = Signal()
+
+#: Somebody wants a message retried. A receiver that objects returns the reason in words, and no retry is made; an error
+#: of a receiver goes to whoever asked. Also gets ``origin``: the message that was there first, where ``message`` is a
+#: retry itself.
+retry_requested = Signal()

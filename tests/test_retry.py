@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin import site
@@ -10,11 +11,21 @@ from django.contrib.auth.models import User
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.db import connection, transaction
 from django.db.models.signals import pre_save
+from django.utils import timezone
 
+from notifications.models import SuppressedNumber
 from sms_services.api import retry_message
-from sms_services.choices import MessageStatus
-from sms_services.exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable, VariablesWiped
-from sms_services.models import SandboxMessage, SmsMessage
+from sms_services.choices import BatchState, MessageStatus, TemplateStatus
+from sms_services.exceptions import (
+    AlreadyRetried,
+    InactiveService,
+    InDoubt,
+    NotRetryable,
+    RetryRefused,
+    UnusableTemplate,
+    VariablesWiped,
+)
+from sms_services.models import SandboxMessage, SmsBatch, SmsMessage
 from tests.log_messages import LIST, MASKED, NUMBER, a_message, a_service, assert_private, log_in, page_of, template
 from tests.replica import ReadsElsewhere
 
@@ -80,6 +91,46 @@ class TestFunction:
         with pytest.raises(InDoubt):
             retry_message(old)
         assert retry_message(old, even_if_in_doubt=True).retry_of == old
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"state": BatchState.HELD}, {"state": BatchState.CLOSED}, {"expires_at": timezone.now() - timedelta(days=1)}],
+        ids=["paused", "cancelled", "expired"],
+    )
+    def test_what_its_batch_may_not_send_any_more_is_not_retried(self, broker, fields):
+        old = a_message(batch=SmsBatch.objects.create(**fields))
+        with pytest.raises(RetryRefused, match="paused or cancelled, or has expired"):
+            retry_message(old)
+        assert SmsMessage.objects.count() == 1
+
+    def test_nor_is_a_retry_of_it(self, broker):
+        batch = SmsBatch.objects.create()
+        new = retry_message(a_message(batch=batch))
+        SmsMessage.objects.filter(pk=new.pk).update(status="failed")
+        SmsBatch.objects.update(state=BatchState.CLOSED)
+        with pytest.raises(RetryRefused):
+            retry_message(new)
+
+    def test_whoever_wants_no_notifications_gets_no_retry_of_one(self, broker):
+        old, other = a_message(batch=SmsBatch.objects.create()), a_message()
+        SuppressedNumber.objects.create(phone_number=old.phone_number)
+        with pytest.raises(RetryRefused, match="suppressed"):
+            retry_message(old)
+        assert retry_message(other).status == "queued"  # not of a notification
+
+    def test_a_retry_that_waits_is_skipped_when_its_number_is_suppressed(self, broker):
+        new = retry_message(a_message(batch=SmsBatch.objects.create()))
+        SuppressedNumber.objects.create(phone_number=new.phone_number)
+        new.refresh_from_db()
+        assert (new.status, new.skip_reason) == ("skipped", "suppressed")
+
+    def test_a_code_that_the_platform_has_rejected_since_is_refused(self, broker):
+        greeting = template()
+        old = a_message(template=greeting, template_code="SMS_1")
+        greeting.codes.create(service=old.service, code="SMS_1", platform_status=TemplateStatus.REJECTED)
+        with pytest.raises(UnusableTemplate, match="rejected"):
+            retry_message(old)
+        assert SmsMessage.objects.count() == 1
 
     def test_a_message_has_one_retry_and_that_may_have_another(self, broker):
         old = a_message()

@@ -14,7 +14,7 @@ from sms_services.phone_numbers import mask
 class SuppressedNumber(models.Model):
     """A number to which no notification goes, because its owner asked for it. One-time codes still do.
 
-    Saving one also skips what is queued for the number already; ``bulk_create`` does not.
+    Saving one also skips what is queued for the number already, retries included; ``bulk_create`` does not.
     """
 
     phone_number = models.CharField(_("phone number"), max_length=16, unique=True, help_text="E.164")
@@ -36,8 +36,9 @@ class SuppressedNumber(models.Model):
         using = kwargs.get("using") or router.db_for_write(SuppressedNumber)
         with transaction.atomic(using=using):
             super().save(**{**kwargs, "using": using})
+            notified = models.Q(batch__isnull=False) | models.Q(retry_of__isnull=False)
             queued = SmsMessage.objects.using(using).filter(
-                phone_number=self.phone_number, status=MessageStatus.QUEUED, batch__isnull=False
+                notified, phone_number=self.phone_number, status=MessageStatus.QUEUED
             )
             queued.update(
                 status=MessageStatus.SKIPPED,

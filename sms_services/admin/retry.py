@@ -159,4 +159,4 @@ def _reason(error: SmsError) -> str:
         NotRetryable: _("Only what failed, was not delivered or is in doubt can be retried."),
         InactiveService: _("The service is deactivated."),
     }
-    return reasons.get(type(error), str(error))
+    return reasons.get(type(error)) or str(error)
