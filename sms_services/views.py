@@ -101,6 +101,7 @@ class SpecialNumber:
 @never_cache
 @staff_member_required
 @require_safe
+@permission_required("sms_services.view_sandboxmessage", raise_exception=True)
 def sandbox_inbox(request: HttpRequest) -> HttpResponse:
     """The inbox; with ``?fragment`` only the desk with the phones, or 304 when it has not changed."""
     hide_variables(request)

@@ -42,7 +42,9 @@ def service(db: None) -> SandboxSms:
 
 @pytest.fixture
 def staff(db: None) -> User:
-    return User.objects.create_user("staff", password="a long pass phrase", is_staff=True)
+    user = User.objects.create_user("staff", password="a long pass phrase", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_sandboxmessage"))
+    return user
 
 
 @pytest.fixture
@@ -96,6 +98,15 @@ def test_it_is_closed_to_users_who_are_not_staff(client: Client, service: Sandbo
     response = client.get(path)
     assert response.status_code == 302
     assert b"Nobody else" not in response.content
+
+
+@pytest.mark.parametrize("path", [INBOX, INBOX + "?fragment=1"])
+def test_it_needs_the_permission_to_view_sandbox_messages(client: Client, service: SandboxSms, path: str) -> None:
+    receive(service, ANNA, "Your code is 482913")
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    response = client.get(path)
+    assert response.status_code == 403
+    assert b"482913" not in response.content
 
 
 def test_it_opens_for_staff_in_the_frame_of_the_admin(staff_client: Client) -> None:
@@ -308,7 +319,7 @@ def test_an_unchanged_desk_costs_a_304_and_one_query_for_texts(
 ) -> None:
     receive(service, ANNA, "hello")
     etag = staff_client.get(INBOX, {"fragment": "1"})["ETag"]
-    with django_assert_max_num_queries(3):  # session, user, ids
+    with django_assert_max_num_queries(5):  # session, user, their permissions and their groups', ids
         response = staff_client.get(INBOX, {"fragment": "1"}, headers={"If-None-Match": etag})
     assert response.status_code == 304
     assert response["ETag"] == etag

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from sms_services.admin.read_only import ReadOnly
 from sms_services.admin.reveal import refuse_unless
+from sms_services.admin.search import REVEAL
 from sms_services.encryption import MASK
 from sms_services.error_pages import private_post
 from sms_services.placeholders import placeholder_names, render
@@ -141,6 +142,13 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         context = {"may_compose": request.user.has_perm(COMPOSE), **(extra_context or {})}
         return super().changelist_view(request, context)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Notification | None:
+        """Its values are shown to whoever may reveal texts, and to whoever wrote them."""
+        found: Any = super().get_object(request, object_id, from_field)
+        if found is not None:
+            found.shows_values = request.user.has_perm(REVEAL) or found.created_by_id == request.user.pk
+        return found
+
     @private_post()
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().changeform_view(request, *args, **kwargs)
@@ -173,7 +181,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
 
     @admin.display(description=gettext_lazy("text"))
     def wording(self, notification: Notification) -> SafeString | str:
-        """The text, with what is the same for everybody. Sensitive variables are never shown."""
+        """The text, with what is the same for everybody. Sensitive variables are never shown, the others to some."""
         if not notification.text:
             return _("The text is stored on the platform, as %(code)s.") % {"code": notification.template_code}
         return format_html('<p class="sms-bubble">{}</p>', render(notification.text, self._shown(notification)))
@@ -208,12 +216,15 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         """The variables by name: what they say, what they are read from, or that they are hidden."""
         names = placeholder_names(notification.text)
         fields = notification.recipient_fields
+        values = notification.variables
+        if not getattr(notification, "shows_values", False):
+            values = dict.fromkeys(values, MASK)
         return {
-            **{name: MASK for name in names if name not in notification.variables},
+            **{name: MASK for name in names if name not in values},
             **{
                 name: _("(each recipient’s: %(field)s)") % {"field": field_label(path)} for name, path in fields.items()
             },
-            **notification.variables,
+            **values,
         }
 
     def _asked(self, notification: Notification | None, line: str) -> bool:
