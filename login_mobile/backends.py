@@ -2,23 +2,22 @@
 
 from typing import Any
 
-from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import BaseBackend
 from django.http import HttpRequest
 
 from .users import is_staff
 
 
-class MobileBackend(ModelBackend):
+class MobileBackend(BaseBackend):
     """Lets in who has proved a number.
 
     ``authenticate`` takes a ``Verified``, which ``verify_code`` returns: no form and no JSON can hold one, so no other
     login page can reach this backend with what somebody typed. ``user_can_authenticate`` (by default: active users) is
-    honoured; a subclass may refine it. Permissions are ``ModelBackend``'s job: this one grants none.
+    honoured; a subclass may refine it. Permissions are another backend's job: this one grants none.
     """
 
-    def authenticate(  # type: ignore[override]
-        self, request: HttpRequest | None, mobile_proof: Any = None, **kwargs: Any
-    ) -> Any:
+    def authenticate(self, request: HttpRequest | None, mobile_proof: Any = None, **kwargs: Any) -> Any:
         from .flows.entering import Verified
 
         if not isinstance(mobile_proof, Verified):
@@ -28,17 +27,11 @@ class MobileBackend(ModelBackend):
             return None
         return user if self.user_can_authenticate(user) else None
 
-    def get_user_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        return set()
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Whether this user may log in at all; users of models without ``is_active`` may."""
+        return bool(getattr(user, "is_active", True))
 
-    def get_group_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        return set()
-
-    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        return set()
-
-    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
-        return False
-
-    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
-        return False
+    def get_user(self, user_id: Any) -> Any:
+        """The user of a session, as long as they may log in."""
+        user = get_user_model()._default_manager.filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None

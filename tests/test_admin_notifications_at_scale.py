@@ -28,8 +28,8 @@ SELECT '', false, 'p' || lpad(n::text, 8, '0'), 'N' || n, 'Example', '', false, 
 FROM generate_series(1, {total}) AS n
 """
 _NUMBERS = """
-INSERT INTO login_mobile_mobilenumber (user_id, number, verified_at, last_used_at, by_review)
-SELECT id, '+86138' || right(username, 8), now(), now(), false FROM auth_user WHERE username LIKE 'p%'
+INSERT INTO login_mobile_mobilenumber (user_id, number, verified_at, last_used_at)
+SELECT id, '+86138' || right(username, 8), now(), now() FROM auth_user WHERE username LIKE 'p%'
 """
 _MEMBERS = """
 INSERT INTO notifications_department_members (department_id, user_id)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.contrib.auth import SESSION_KEY, authenticate, get_user_model
+from asgiref.sync import async_to_sync
+from django.contrib.auth import SESSION_KEY, aauthenticate, authenticate, get_user_model
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.utils import timezone
@@ -18,8 +19,8 @@ from login_mobile.backends import MobileBackend
 from login_mobile.choices import Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
 from login_mobile.flows.entering import Verified
-from login_mobile.models import Challenge, MobileNumber, ReviewNumber
-from sms_services.models import SandboxMessage, SmsTemplate
+from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
+from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.login_under_test import (
     GENEROUS,
     NUMBER,
@@ -286,12 +287,23 @@ class TestBackend:
             assert authenticate(rf.post("/"), mobile_proof=forged) is None
         assert authenticate(rf.post("/"), username=user.username, password="") is None
 
-    def test_user_can_authenticate_of_a_subclass_is_honoured(self, front_end, login, settings):
+    def test_user_can_authenticate_of_a_subclass_is_honoured(self, front_end, login, settings, heard):
         settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OnlyAda", "django.contrib.auth.backends.ModelBackend"]
         a_user(NUMBER, username="mallory")
         a_user(OTHER, username="ada")
         assert error(front_end().log_in(NUMBER)) == (403, "not_allowed")
+        assert newest().outcome == Outcome.REFUSED
+        said = [name for name, _ in heard]
+        assert "mobile_login_refused" in said
+        assert "mobile_login_succeeded" not in said
         assert front_end().log_in(OTHER).status_code == 200
+
+    def test_nor_by_async_code(self, login, settings):
+        settings.AUTHENTICATION_BACKENDS = ["login_mobile.backends.MobileBackend"]
+        user = a_user(NUMBER, username="ada", password="secret", is_superuser=True)
+        assert async_to_sync(aauthenticate)(username="ada", password="secret") is None
+        assert async_to_sync(MobileBackend().ahas_perm)(user, "auth.add_user") is False
+        assert async_to_sync(MobileBackend().aget_user)(user.pk) == user
 
     def test_passwords_go_on_working_beside_it(self, login, client):
         a_user(NUMBER, username="ada", password="secret")
@@ -540,6 +552,22 @@ class TestChanging:
         clock.shift(61)
         assert front_end().log_in().json()["user_id"] != user.pk
 
+    def test_the_notice_goes_out_whatever_whoever_removes_it_asks_for(self, ada, login):
+        """By a configuration that cannot tell it, another one does."""
+        mute = SandboxSms.objects.create(key="mute", name="Mute", is_active=False)
+        a_login(key="mute", name="Mute", is_default=False, sms_service=mute)
+        assert error(ada.post("number/remove", {"config": "nope"})) == (404, "unknown_config")
+        assert MobileNumber.objects.exists()
+        assert ada.post("number/remove", {"config": "mute"}).status_code == 204
+        ada.work()
+        assert "no longer" in SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
+
+    def test_so_it_does_where_the_login_is_switched_off(self, ada, login):
+        MobileLogin.objects.update(is_active=False)
+        assert ada.post("number/remove").status_code == 204
+        ada.work()
+        assert "no longer" in SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
+
     def test_users_have_limits_of_their_own(self, front_end):
         """Somebody logged in cannot send texts to number after number, from address after address."""
         a_login(key="tight", name="Tight", is_default=False, **{**GENEROUS, "sends_per_hour": 1, "sends_per_day": 1})
@@ -666,8 +694,7 @@ class TestReviewNumbers:
     def test_never_for_staff_whatever_an_admin_allows(self, front_end, login):
         login.allow_staff = True
         login.save()
-        a_user(NUMBER, is_staff=True)
-        MobileNumber.objects.update(by_review=True)
+        ReviewNumber.objects.update(user=a_user(is_staff=True))
         client = front_end()
         assert error(client.verify(client.challenge(), self.CODE)) == (403, "not_allowed")
         assert client.user_id is None
@@ -691,6 +718,46 @@ class TestReviewNumbers:
         clock.shift(61)
         again = front_end()
         assert again.verify(again.challenge(), self.CODE).json()["created"] is False
+
+    def test_the_account_that_it_made_has_no_number_and_reserves_none(self, front_end, clock):
+        reviewer = front_end()
+        assert reviewer.verify(reviewer.challenge(), self.CODE).json()["created"] is True
+        assert not MobileNumber.objects.exists()
+        ReviewNumber.objects.update(valid_until=timezone.now())
+        clock.shift(61)
+        owner = front_end().log_in().json()
+        assert owner["created"] is True
+        assert owner["user_id"] != reviewer.user_id
+
+    def test_nor_does_it_keep_anybody_from_adding_it(self, front_end, clock):
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        clock.shift(61)
+        client = front_end()
+        client.client.force_login(a_user(username="owner"))
+        assert proved(client, NUMBER).status_code == 200
+        assert MobileNumber.objects.get().user.username == "owner"
+
+    def test_it_opens_no_account_that_took_another_number(self, front_end, clock):
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        assert proved(reviewer, OTHER).status_code == 200
+        assert MobileNumber.objects.get().user_id == reviewer.user_id
+        stranger = ReviewNumber(
+            login=MobileLogin.objects.get(), number=OTHER, valid_until=timezone.now() + timedelta(days=1)
+        )
+        stranger.set_code(self.CODE)
+        stranger.save()
+        clock.shift(61)
+        client = front_end()
+        assert client.verify(client.challenge(OTHER), self.CODE).status_code == 400
+        assert client.user_id is None
+
+    def test_it_works_where_people_may_not_register(self, front_end, login):
+        login.allow_registration = False
+        login.save()
+        client = front_end()
+        assert client.verify(client.challenge(), self.CODE).json()["created"] is True
 
     def test_still_limited(self, front_end):
         client = front_end()

@@ -121,7 +121,7 @@ class ReviewNumberForm(forms.ModelForm):
 
     def clean_number(self) -> str:
         number = _normalized(self.cleaned_data["number"])
-        if MobileNumber.objects.filter(number=number, by_review=False).exists():
+        if MobileNumber.objects.filter(number=number).exists():
             raise forms.ValidationError(
                 _("Somebody has this number and logs in with it. Use a number that nobody has."), code="taken"
             )

@@ -31,11 +31,11 @@ class ReviewNumberAdmin(admin.ModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         number = "masked_number" if obj else "number"
-        return ("login", number, "code", "valid_until", "note")
+        return ("login", number, "code", "valid_until", "note", *(("user",) if obj else ()))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # The code's hash is one of the number's too: another number needs another row.
-        return ("login", "masked_number") if obj else ()
+        return ("login", "masked_number", "user") if obj else ()
 
     @private_post("number", "code")
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -10,16 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from ..backends import MobileBackend
 from ..choices import Outcome, RecycledPolicy
 from ..conf import get_settings
 from ..devices import remember
 from ..exceptions import ErrorCode, Refusal
-from ..models import Challenge, MobileLogin, MobileNumber
+from ..models import Challenge, MobileLogin, MobileNumber, ReviewNumber
 from ..rows import challenges, database, number_row
 from ..signals import mobile_login_refused, mobile_login_succeeded, number_bound, number_removed
 from ..users import checked_nickname, make_user
 from .proving import Proof, dead
+from .sending import review_number
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Verified:
     Attributes:
         user: who it is.
         created: whether the user was made just now.
-        number: the user's number.
+        number: the user's number; that of a review account is not stored, as nobody has proved to have it.
         login: the configuration by which it was proved.
     """
 
@@ -50,6 +50,8 @@ def enter(request: HttpRequest, proof: Proof, nickname: object) -> Verified:
         Refusal: ``nickname_required`` or ``invalid_nickname`` (the challenge stays proved); ``not_allowed``,
             ``second_proof_required``, ``used``, ``expired``.
     """
+    if proof.is_review:
+        return _let_reviewer_in(request, proof, nickname)
     row = number_row(proof.challenge.phone_number)
     if row is not None and _is_recycled(request, proof, row):
         if proof.login.recycled_policy == RecycledPolicy.SECOND_PROOF:
@@ -76,7 +78,8 @@ def log_in(request: HttpRequest, verified: Verified) -> None:
 
 def remember_device(request: HttpRequest, response: HttpResponse, verified: Verified) -> None:
     """Know this browser when the same number logs in again: strangers cannot lock it out then."""
-    remember(request, response, verified.number)
+    if not verified.is_review:
+        remember(request, response, verified.number)
 
 
 def end_claims(number: str) -> None:
@@ -101,16 +104,42 @@ def _is_recycled(request: HttpRequest, proof: Proof, row: MobileNumber) -> bool:
 
 def _let_in(request: HttpRequest, proof: Proof, row: MobileNumber) -> Verified:
     """The user of a number that was known before."""
-    verified = Verified(row.user, created=False, number=row, login=proof.login, is_review=proof.is_review)
-    if proof.is_review and not row.by_review:  # a code that an admin chose opens no account of somebody else
-        raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
-    if MobileBackend().authenticate(request, mobile_proof=verified) is None:
-        raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
+    verified = Verified(row.user, created=False, number=row, login=proof.login)
+    _check_backends(request, proof, verified)
     rows = MobileNumber.objects.using(database()).filter(pk=row.pk, number=row.number, user_id=row.user_id)
-    by_review = row.by_review and proof.is_review
-    if not rows.update(last_used_at=timezone.now(), by_review=by_review):  # removed or changed meanwhile
+    if not rows.update(last_used_at=timezone.now()):  # removed or changed meanwhile
         raise _refused(request, proof, row.user, ErrorCode.NOT_ALLOWED)
     return _welcome(request, proof, verified)
+
+
+def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Verified:
+    """The account of a review number, whether or not people may register: an admin has allowed this one."""
+    review = review_number(proof.challenge)
+    if review is None:  # its time is over, or somebody has proved to have the number meanwhile
+        _use(proof)
+        raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
+    user, created = review.user, review.user_id is None
+    name = _nickname(proof, nickname) if created else ""
+    _use(proof)
+    if created:
+        with transaction.atomic(using=database()):
+            user = make_user(review.number, name, proof.login)
+            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
+            if not rows.update(user=user):  # another code was faster: it is its account
+                transaction.set_rollback(True, using=database())
+                created = False
+        if not created:
+            user = ReviewNumber.objects.using(database()).get(pk=review.pk).user
+    number = MobileNumber(user=user, number=review.number)
+    verified = Verified(user, created=created, number=number, login=proof.login, is_review=True)
+    _check_backends(request, proof, verified)
+    return _welcome(request, proof, verified)
+
+
+def _check_backends(request: HttpRequest, proof: Proof, verified: Verified) -> None:
+    """The backends are asked before anybody is told of a success."""
+    if authenticate(request, mobile_proof=verified) is None:
+        raise _refused(request, proof, verified.user, ErrorCode.NOT_ALLOWED)
 
 
 def _register(
@@ -126,7 +155,7 @@ def _register(
             if instead_of is not None:
                 _detach(instead_of)
             user = make_user(proof.challenge.phone_number, name, proof.login)
-            row = MobileNumber(user=user, number=proof.challenge.phone_number, by_review=proof.is_review)
+            row = MobileNumber(user=user, number=proof.challenge.phone_number)
             row.save(using=database(), force_insert=True)
     except IntegrityError:
         # Somebody else who has the number was faster, with a code of their own: it is their account now.
@@ -140,7 +169,8 @@ def _register(
             MobileNumber, login=proof.login, user=instead_of.user, number=row.number, reason="recycled"
         )
     number_bound.send_robust(MobileNumber, login=proof.login, user=user, number=row.number)
-    verified = Verified(user, created=True, number=row, login=proof.login, is_review=proof.is_review)
+    verified = Verified(user, created=True, number=row, login=proof.login)
+    _check_backends(request, proof, verified)
     return _welcome(request, proof, verified)
 
 

@@ -11,15 +11,26 @@ from sms_services.logs import log
 from sms_services.models import SmsTemplate
 
 from ..models import MobileLogin
+from ..rows import database
 
 
-def send_notice(login: MobileLogin, number: str) -> None:
-    """Queue the notice. That it cannot be sent undoes nothing; the log says so."""
-    template = login.notice_template or _our_own()
-    try:
-        queue_message(login.sms_service, number, template)
-    except SmsError as error:
-        log(logging.ERROR, "login.notice_not_sent", login=login.key, error=type(error).__name__)
+def send_notice(login: MobileLogin | None, number: str) -> bool:
+    """Queue the notice; returns whether it is. That it cannot be sent undoes nothing; the log says so.
+
+    It goes through whichever configuration can send it: this one, the default one, or another, even if nobody can log
+    in by it now. Else whoever takes an account over would choose one that cannot.
+    """
+    rows = MobileLogin.objects.using(database()).select_related("sms_service", "notice_template")
+    ways = list(rows.order_by("-is_default", "-is_active", "pk"))
+    ways.sort(key=lambda config: login is None or config.pk != login.pk)
+    for config in ways:
+        try:
+            queue_message(config.sms_service, number, config.notice_template or _our_own())
+        except SmsError as error:
+            log(logging.ERROR, "login.notice_not_sent", login=config.key, error=type(error).__name__)
+        else:
+            return True
+    return False
 
 
 def _our_own() -> SmsTemplate:

@@ -75,22 +75,28 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
         raise Refusal(ErrorCode.NUMBER_TAKEN) from None
 
 
-def remove_number(request: HttpRequest, *, login: MobileLogin | str | None = None) -> None:
+def remove_number(request: HttpRequest, *, login: MobileLogin | str | None = None) -> bool:
     """Take the number from the account of ``request.user``; it gets a notice.
 
+    Args:
+        login: through what the notice goes, if that can send it.
+
+    Returns:
+        whether the notice is on its way: without any service that can send it, it is not.
+
     Raises:
-        Refusal: ``not_authenticated``, ``reauthentication_required``, ``no_number``.
+        Refusal: ``not_authenticated``, ``reauthentication_required``, ``no_number``, ``unknown_config``.
         OpenTransaction: a transaction is open.
     """
     user = require_recent(request)
     refuse_open_transaction()
+    config = _any_login(login)
     own = _own(user)
     if own is None or not MobileNumber.objects.using(database()).filter(pk=own.pk, number=own.number).delete()[0]:
         raise Refusal(ErrorCode.NO_NUMBER)
-    config = _any_login(login)
-    if config is not None:
-        send_notice(config, own.number)
+    told = send_notice(config, own.number)
     number_removed.send_robust(MobileNumber, login=config, user=user, number=own.number, reason="removed")
+    return told
 
 
 def _own(user: Any) -> MobileNumber | None:
@@ -156,5 +162,7 @@ def _any_login(login: MobileLogin | str | None) -> MobileLogin | None:
     """Through what a notice goes. That the login is switched off keeps nobody from removing a number."""
     try:
         return get_login(login)
-    except Refusal:
+    except Refusal as refusal:
+        if login is not None and refusal.code == ErrorCode.UNKNOWN_CONFIG:
+            raise
         return None

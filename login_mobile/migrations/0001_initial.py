@@ -81,7 +81,6 @@ class Migration(migrations.Migration):
                 ('number', models.CharField(help_text='E.164', max_length=16, unique=True, verbose_name='phone number')),
                 ('verified_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='verified')),
                 ('last_used_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last used')),
-                ('by_review', models.BooleanField(default=False, editable=False)),
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='mobile_number', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={
@@ -159,6 +158,7 @@ class Migration(migrations.Migration):
                 ('valid_until', models.DateTimeField(verbose_name='valid until')),
                 ('note', models.CharField(blank=True, help_text='For example the store.', max_length=100, verbose_name='note')),
                 ('login', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='review_numbers', to='login_mobile.mobilelogin', verbose_name='mobile login')),
+                ('user', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='account')),
             ],
             options={
                 'verbose_name': 'review number',

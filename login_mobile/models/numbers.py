@@ -14,8 +14,7 @@ class MobileNumber(models.Model):
     """The phone number that a user has proved to have. Only verified numbers have a row.
 
     ``last_used_at`` is when the number was last proved: at a login, or when it was confirmed. A number that was not
-    used for long may belong to somebody else by now. ``by_review``: nobody has proved to have it; a review number's
-    code was entered, which opens no other accounts than such ones.
+    used for long may belong to somebody else by now.
     """
 
     user = models.OneToOneField(
@@ -24,7 +23,6 @@ class MobileNumber(models.Model):
     number = models.CharField(_("phone number"), max_length=16, unique=True, help_text="E.164")
     verified_at = models.DateTimeField(_("verified"), default=timezone.now)
     last_used_at = models.DateTimeField(_("last used"), default=timezone.now)
-    by_review = models.BooleanField(default=False, editable=False)
 
     class Meta:
         verbose_name = _("mobile number")

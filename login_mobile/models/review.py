@@ -1,5 +1,6 @@
 """Numbers for those who review an app for a store: they cannot receive a text."""
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +17,8 @@ _SALT = "login_mobile.review"
 class ReviewNumber(models.Model):
     """A number with a fixed code until a date. It gets no texts, is limited like all others, and never opens staff.
 
-    Of the code only a keyed hash is kept: call ``set_code`` and save.
+    The code opens one account, ``user``, which is made at its first use and has no verified number: nobody has proved
+    to have this one. Of the code only a keyed hash is kept: call ``set_code`` and save.
     """
 
     login = models.ForeignKey(
@@ -25,6 +27,15 @@ class ReviewNumber(models.Model):
     number = models.CharField(_("phone number"), max_length=16, help_text="E.164")
     code_digest = models.CharField(max_length=64, editable=False)
     valid_until = models.DateTimeField(_("valid until"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("account"),
+    )
     note = models.CharField(_("note"), max_length=100, blank=True, help_text=_("For example the store."))
 
     class Meta:

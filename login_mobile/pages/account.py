@@ -35,6 +35,7 @@ _NEWS = "login_mobile_news"
 _SAYINGS = {
     "added": Notice("good", _("Your number is confirmed.")),
     "removed": Notice("good", _("Your number was removed. We have told it so by a text.")),
+    "removed_untold": Notice("good", _("Your number was removed.")),
 }
 
 
@@ -113,8 +114,7 @@ def remove(request: HttpRequest) -> HttpResponse:
     if number is None:
         return HttpResponseRedirect(reverse("login_mobile:account"))
     if request.method == "POST":
-        remove_number(request)
-        request.session[_NEWS] = "removed"
+        request.session[_NEWS] = "removed" if remove_number(request) else "removed_untold"
         return HttpResponseRedirect(reverse("login_mobile:account"))
     context = {"masked_number": mask(number.number), "has_password": _has_password(request)}
     return answer(request, "remove.html", context)
