@@ -10,14 +10,15 @@ from django.http import HttpRequest
 
 from .conf import get_settings
 from .models import MobileLogin
+from .rows import database
 
 #: All who have no address, for example behind a socket whose proxy tells none: they share their limits.
 UNKNOWN = "unknown"
 
 
-def client_address(request: HttpRequest, login: MobileLogin) -> str:
+def client_address(request: HttpRequest) -> str:
     """What counts as one address: an IPv4 address, the /64 of an IPv6 address, or ``unknown``."""
-    proxies = get_settings().TRUSTED_PROXIES if login.trusted_proxies is None else login.trusted_proxies
+    proxies = _trusted_proxies()
     direct = _parsed(request.META.get("REMOTE_ADDR", ""))
     if not proxies:
         return direct or UNKNOWN
@@ -25,6 +26,13 @@ def client_address(request: HttpRequest, login: MobileLogin) -> str:
     # Fewer entries than proxies: the request came by another way, whose end is all that is known of it.
     stated = _parsed(forwarded[-proxies]) if len(forwarded) >= proxies else None
     return stated or direct or UNKNOWN
+
+
+def _trusted_proxies() -> int:
+    """The fewest that any configuration in use has: whoever asks may name each of them."""
+    own = MobileLogin.objects.using(database()).filter(is_active=True).values_list("trusted_proxies", flat=True)
+    of_project = get_settings().TRUSTED_PROXIES
+    return min((of_project if count is None else count for count in own), default=of_project)
 
 
 def _parsed(text: str) -> str | None:

@@ -96,7 +96,7 @@ def open_challenge(
 ) -> PendingCode:
     """Count, store, and leave the rest to a worker."""
     refuse_open_transaction()
-    address, device = client_address(request, login), known_device(request, number.e164)
+    address, device = client_address(request), known_device(request, number.e164)
     try:
         _count(login, number, device, address, user)
     except Refusal as refusal:
