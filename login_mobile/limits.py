@@ -70,8 +70,8 @@ def passwords(user_id: object) -> Counter:
 
 
 def lift(number: str) -> int:
-    """Forget what strangers have used up of a number's limits; returns how many buckets that were."""
-    return empty([subject_key(kind, number) for kind in (SENDS, FAILURES)])
+    """Forget what was used up of a number's limits, by whomever; returns how many buckets that were."""
+    return empty([subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))])
 
 
 def _send_windows(login: MobileLogin) -> tuple[Window, ...]:
@@ -80,4 +80,8 @@ def _send_windows(login: MobileLogin) -> tuple[Window, ...]:
 
 def _whose(number: str, device: Device | None) -> str:
     """Strangers share a number's limits, and so do its known browsers: whoever has it can make many of those."""
-    return f"{number}/known" if device else number
+    return _known(number) if device else number
+
+
+def _known(number: str) -> str:
+    return f"{number}/known"

@@ -483,6 +483,13 @@ class TestChanging:
         answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(OTHER)[-1]})
         assert answer.json() == {"phone": OTHER}
 
+    def test_the_browser_is_known_for_the_new_number(self, ada, front_end, clock):
+        assert proved(ada, OTHER).status_code == 200
+        clock.shift(3601)
+        ada.client.cookies.pop("sessionid")
+        front_end().challenge(OTHER)  # a stranger's
+        assert ada.ask(OTHER).status_code == 202
+
     def test_the_old_number_opens_nothing_any_more(self, ada, front_end, clock):
         proved(ada, OTHER)
         clock.shift(61)

@@ -127,6 +127,17 @@ class TestSendsPerNumber:
         assert lift_limits(NUMBER)
         assert front_end().ask().status_code == 202
 
+    def test_those_of_the_owners_browser_too(self, front_end, clock):
+        a_login(sends_per_hour=1, sends_per_day=1)
+        ada = front_end()
+        assert ada.log_in().status_code == 200
+        clock.shift(61)
+        assert ada.ask().status_code == 202
+        clock.shift(61)
+        waits(ada.ask())
+        assert lift_limits(NUMBER)
+        assert ada.ask().status_code == 202
+
 
 class TestSendsPerAddress:
     def test_ten_an_hour_and_fifty_a_day(self, front_end, clock):

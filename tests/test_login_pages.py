@@ -148,8 +148,19 @@ def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(vi
 
 def test_whoever_is_logged_in_goes_on_at_once(ada):
     assert ada.get("/login/").url == ACCOUNT
-    assert ada.get("/login/?next=/sms/").url == "/sms/"
+    # A page that somebody may not see sends them here, and would do so again and again.
+    assert ada.get("/login/?next=/sms/").url == ACCOUNT
     assert ada.get("/login/?next=//evil.example/").url == ACCOUNT
+
+
+@pytest.mark.parametrize("path", ["", "code/", "api/config/"])
+def test_they_need_no_login_where_a_project_demands_one_everywhere(visitor, login, settings, path):
+    last = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, last]
+    answer = visitor.get(f"/login/{path}")
+    assert answer.status_code == 200 or "next=" not in answer.url
+    asked = Client().post("/login/api/request/", {"phone": NUMBER}, content_type="application/json")
+    assert asked.status_code == 202
 
 
 def test_a_project_says_where_to_go_after_a_login(visitor, login, settings):

@@ -22,7 +22,7 @@ def resume(pause: Pause, by: Any = None) -> bool:
 
 
 def lift_limits(number: str) -> int:
-    """Let a number ask for codes and enter them again, whatever strangers have used up. Permission:
+    """Let a number ask for codes and enter them again, whatever was used up. Permission:
     ``unblock_mobilelogin``.
 
     Args:

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.http.request import UnreadablePostError
@@ -39,7 +40,8 @@ def post_endpoint(endpoint: Endpoint) -> Callable[..., HttpResponseBase]:
         except Refusal as refusal:
             return refused(refusal)
 
-    return csrf_exempt(outside_transactions(never_cache(view)))  # the CSRF check is ours: it answers JSON
+    # The CSRF check is ours: it answers JSON. So do endpoints that want somebody who is logged in.
+    return csrf_exempt(login_not_required(outside_transactions(never_cache(view))))
 
 
 def refused(refusal: Refusal) -> JsonResponse:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.decorators import login_not_required
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.middleware.csrf import get_token
@@ -16,6 +17,7 @@ from ..tokens import token_issuer
 from .answers import Body, post_endpoint, refused
 
 
+@login_not_required
 @never_cache
 def config(request: HttpRequest) -> HttpResponseBase:
     """What a front end needs to show its form, and the CSRF token for the requests that follow."""

@@ -3,6 +3,7 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from .. import api
+from ..devices import remember
 from .answers import Body, post_endpoint
 from .login import accepted
 
@@ -18,7 +19,9 @@ def request_number(request: HttpRequest, body: Body) -> HttpResponseBase:
 def verify_number(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge, code}`` → 200 ``{phone}``."""
     number = api.confirm_number(request, body.get("challenge"), body.get("code"))
-    return JsonResponse({"phone": number.number})
+    response = JsonResponse({"phone": number.number})
+    remember(request, response, number)
+    return response
 
 
 @post_endpoint

@@ -21,6 +21,7 @@ from ..api import (
     request_number,
     request_reauthentication,
 )
+from ..devices import remember
 from ..exceptions import ErrorCode, Refusal
 from ..forms import PasswordForm, PhoneForm
 from ..models import MobileNumber
@@ -162,10 +163,12 @@ def confirm_code(request: HttpRequest) -> HttpResponse:
 
 
 def _enter_number(request: HttpRequest, pending: Pending, code: str) -> HttpResponse:
-    confirm_number(request, pending.token, code)
+    confirmed = confirm_number(request, pending.token, code)
     forget(request, NUMBER)
     request.session[_NEWS] = "added"
-    return HttpResponseRedirect(reverse("login_mobile:account"))
+    response = HttpResponseRedirect(reverse("login_mobile:account"))
+    remember(request, response, confirmed)
+    return response
 
 
 def _enter_identity(request: HttpRequest, pending: Pending, code: str) -> HttpResponse:

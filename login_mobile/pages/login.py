@@ -42,7 +42,8 @@ def login(request: HttpRequest) -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
     next_url = safe_next(request, given.get("next", ""))
     if request.user.is_authenticated and request.method != "POST":
-        return HttpResponseRedirect(after_login(request, next_url))
+        # Not where ``next`` leads: a page that has sent somebody here who is logged in would do so again.
+        return HttpResponseRedirect(after_login(request, ""))
     key = given.get("config", "")
     config = get_login(key or None)
     if request.method != "POST":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -29,4 +30,6 @@ def page(view: Page) -> Page:
         response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
 
-    return outside_transactions(never_cache(csrf_protect(private(with_refusals))))  # type: ignore[return-value]
+    # Django's LoginRequiredMiddleware leaves our pages alone: those of an account look after themselves.
+    view_for_all = login_not_required(csrf_protect(private(with_refusals)))
+    return outside_transactions(never_cache(view_for_all))  # type: ignore[return-value]
