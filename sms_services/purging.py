@@ -8,11 +8,12 @@ the transaction of their message. Such a foreign key needs its index, as every b
 (``PROTECT``, ``RESTRICT``) stays, however old it is.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, OperationalError, router, transaction
-from django.db.models import ProtectedError, RestrictedError
+from django.db.models import ProtectedError, Q, RestrictedError
 from django.utils import timezone
 
 from .delivery.rows import messages
@@ -23,6 +24,7 @@ from .retention import SANDBOX, retention
 BATCH = 1_000
 #: A message that is retried at the very moment of its deletion makes a batch fail: the next try sees the retry.
 _TRIES = 3
+_PAUSE = 0.5
 
 
 def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[str, int]]:
@@ -52,8 +54,12 @@ Batch = tuple[type[SmsMessage] | type[SandboxMessage], Sequence[int]]
 
 
 def _message_batches(purpose: str, before: datetime, size: int) -> Iterator[Batch]:
-    """Settled messages from the oldest on. It never looks back, where the index is full of what was deleted."""
+    """Settled messages from the oldest on. It never looks back, where the index is full of what was deleted.
+
+    What was held back for long and left only lately is kept: its receipt may still come.
+    """
     old = messages().filter(purpose=purpose, created_at__lt=before).settled().oldest_first()
+    old = old.filter(Q(sent_at=None) | Q(sent_at__lt=before))
     rows = list(old.values_list("created_at", "pk")[:size])
     while rows:
         yield SmsMessage, [pk for _created_at, pk in rows]
@@ -87,4 +93,5 @@ def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) 
         except (IntegrityError, OperationalError):
             if not left:
                 raise
+            time.sleep(_PAUSE)
     return 0

@@ -143,6 +143,10 @@ class QueuedTask:
     has_eta: bool
 
 
+#: How long whoever queues waits for a broker.
+PATIENCE = "sms_services.delivery.broker.PATIENCE"
+
+
 class Broker:
     """An in-memory broker, and the worker that empties it."""
 
@@ -176,7 +180,9 @@ class Broker:
     def down(self, **options: Any) -> Iterator[None]:
         """Nobody listens at the broker's address. `options` are the transport's."""
         _use(_app("amqp://guest:guest@127.0.0.1:1//", broker_transport_options=options))
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PATIENCE, 0.5)
+            yield
         _use(self.app)
 
 
@@ -202,8 +208,12 @@ class Heard:
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    """The project's Celery app on a broker in memory, which is empty at the start."""
+def broker(monkeypatch) -> Iterator[Broker]:
+    """The project's Celery app on a broker in memory, which is empty at the start.
+
+    It always answers; on a busy machine, later than anybody would wait for a real one.
+    """
+    monkeypatch.setattr(PATIENCE, 10.0)
     app = _app("memory://", broker_transport_options={})
     assert tasks.deliver_messages.name == "sms_services.deliver_messages"
     with setup_default_app(app):

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
+from django.test import AsyncClient
 from django.urls import reverse
 
-from sms_services.models import MessageExport
+from sms_services.models import MessageExport, SmsMessage
 from tests.log_messages import LIST, MASKED, NAME, NUMBER, a_message, assert_private, log_in, many_messages, template
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -40,6 +42,25 @@ def test_it_holds_what_the_list_shows(client):
     assert row["id"] == str(failed.pk)
     assert (row["status"], row["error_kind"], row["segments"], row["template"]) == ("failed", "recipient", "2", "hello")
     assert row["phone_number"] == f"'{MASKED}"
+
+
+def test_under_asgi_it_leaves_page_by_page_too(client, monkeypatch):
+    monkeypatch.setattr("sms_services.admin.export.PAGE", 2)
+    user = log_in(client, VIEW, EXPORT)
+    many_messages(6)
+
+    async def first_page_and_the_rest():
+        browser = AsyncClient()
+        await browser.aforce_login(user)
+        pieces = aiter((await browser.post(EXPORT_URL)).streaming_content)
+        first = [await anext(pieces) for _ in range(3)]  # the mark, the names, a page
+        await SmsMessage.objects.all().adelete()
+        return b"".join(first), [piece async for piece in pieces]
+
+    first, rest = async_to_sync(first_page_and_the_rest)()
+    assert first.count(b"\n") == 3
+    assert rest == []
+    assert MessageExport.objects.get().rows == 2
 
 
 def test_it_is_masked_unless_asked_otherwise_by_those_who_may(client):

@@ -48,6 +48,12 @@ FROM generate_series({start}, {end}) AS n
 """
 
 
+_OLDEST_TRANSACTION = """
+SELECT COALESCE(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
 def prepare() -> dict[str, int]:
     from django.contrib.auth.models import User
     from django.test.utils import setup_test_environment
@@ -149,7 +155,7 @@ class Exported:
 
 
 def export(query: str = "") -> Exported:
-    """Download the whole log, looking at how much memory that takes after its first page."""
+    """Download the whole log, looking at how much more memory that takes than the process has used before."""
     from django.contrib.auth.models import User
     from django.db import connection
     from django.test import Client
@@ -171,13 +177,11 @@ def export(query: str = "") -> Exported:
     start = time.monotonic()
     response = client.post(f"{LIST}export/{query}", {"revealed": "1"})
     lines = size = 0
-    peak = 0
+    peak = _peak_kib()
     with connection.execute_wrapper(timed):
-        for number, piece in enumerate(response.streaming_content):
+        for piece in response.streaming_content:
             lines += piece.count(b"\n")
             size += len(piece)
-            if number == 3:
-                peak = _peak_kib()
     grown = _peak_kib() - peak
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {last[0]}", last[1])
@@ -204,7 +208,7 @@ class PurgedBeside:
 
 
 def purge_beside_deliveries(total: int) -> PurgedBeside:
-    """Purge everything that is settled and old, while another thread queues and delivers."""
+    """Purge everything that is settled and old, while another thread delivers what is new, and old and still queued."""
     from django.db import connection
 
     from sms_services.api import queue_message
@@ -220,10 +224,12 @@ def purge_beside_deliveries(total: int) -> PurgedBeside:
 
     def deliver() -> None:
         numbers = [f"+861380000{number:04}" for number in range(20)]
+        waiting = list(SmsMessage.objects.filter(pk__in=stuck_ids, status="queued").values_list("pk", flat=True))
         while not done.is_set():
             before = time.monotonic()
             messages = queue_message("s2", numbers, "t0", {"name": "Ada"})
             deliver_messages([message.pk for message in messages])
+            deliver_messages([waiting.pop() for _ in range(min(2, len(waiting)))])
             deliveries.append(time.monotonic() - before)
             new.extend(message.pk for message in messages)
             started.set()
@@ -236,29 +242,36 @@ def purge_beside_deliveries(total: int) -> PurgedBeside:
         finally:
             times.append(time.monotonic() - before)
 
-    thread = threading.Thread(target=deliver)
-    thread.start()
+    def watch() -> None:
+        """How long the oldest open transaction of anybody else has been open."""
+        while not done.wait(0.02):
+            with connection.cursor() as cursor:
+                cursor.execute(_OLDEST_TRANSACTION)
+                transactions.append(float(cursor.fetchone()[0]))
+        connection.close()
+
+    transactions: list[float] = []
+    threads = [threading.Thread(target=deliver), threading.Thread(target=watch)]
+    for thread in threads:
+        thread.start()
     started.wait(30)
-    batches: list[float] = []
-    start = last = time.monotonic()
+    start = time.monotonic()
     deleted = 0
     try:
         with connection.execute_wrapper(timed):
             for _name, count in purge():
                 deleted += count
-                now = time.monotonic()
-                batches.append(now - last)
-                last = now
     finally:
         seconds = time.monotonic() - start
         done.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
     delivered = SmsMessage.objects.filter(pk__in=new, status="sent").count()
     return PurgedBeside(
         deleted=deleted,
         seconds=seconds,
         slowest_statement=max(times),
-        slowest_transaction=max(batches),
+        slowest_transaction=max(transactions),
         delivered=delivered,
         undelivered=len(new) - delivered,
         slowest_delivery=max(deliveries),
@@ -296,6 +309,7 @@ PAGES = {
     "number": "?q={number}",
     "provider's id": "?q=SBc4ca4238a0b923820dcc509a6f75849b",
     "an uncertain try": "?try=uncertain",
+    "failed after a try that was not sent": "?try=not_sent&status__exact=failed",
 }
 
 

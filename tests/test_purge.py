@@ -119,6 +119,7 @@ def test_it_can_be_interrupted_and_gone_on_with(monkeypatch):
         call_command("purge_sms_messages", stdout=out)
     assert "10 messages deleted." in out.getvalue()
     monkeypatch.undo()
+    assert SmsMessage.objects.count() == 15
     for _ in purge(batch_size=10):
         pass
     assert left() == set()

@@ -280,8 +280,8 @@ class Console(Process):
         """Call a function; `result()` waits for what it returns."""
         self._connection.send((function, args, kwargs))
 
-    def result(self, within: float = ANSWERS_WITHIN) -> Any:
-        assert self._connection.poll(within), f"{self.name} does not answer.\n{self.log}"
+    def result(self, within: float | None = None) -> Any:
+        assert self._connection.poll(within or ANSWERS_WITHIN), f"{self.name} does not answer.\n{self.log}"
         try:
             returned, answer = self._connection.recv()
         except EOFError:

@@ -61,13 +61,16 @@ class TemplateFilter(_RelationFilter):
 
 
 class FailedTryFilter(admin.SimpleListFilter):
-    """Messages with a try of this outcome, whatever became of them in the end."""
+    """Messages with a try of this outcome, whatever became of them in the end.
+
+    A refused try is the last one: the status "failed" and the kinds of errors find those.
+    """
 
     title = _("failed try")
     parameter_name = "try"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(value, label) for value, label in Outcome.choices if value != Outcome.ACCEPTED]
+        return [(value, label) for value, label in Outcome.choices if value in (Outcome.NOT_SENT, Outcome.UNCERTAIN)]
 
     def queryset(self, request: HttpRequest, messages: Any) -> Any:
         if not self.value():
