@@ -125,6 +125,13 @@ def test_it_can_be_interrupted_and_gone_on_with(monkeypatch):
     assert left() == set()
 
 
+def test_what_was_held_back_for_long_and_left_lately_stays():
+    lately = old(20, status="sent", sent_at=timezone.now() - timedelta(days=1))
+    old(20, status="sent", sent_at=timezone.now() - timedelta(days=19))
+    purged()
+    assert left() == {lately.pk}
+
+
 def test_the_sandboxs_texts_go_too():
     service = a_service()
     for number, days in enumerate((5, 3, 1)):
