@@ -43,6 +43,7 @@ from .names import name_of
 from .registry import get_predicate
 from .rows import database, events, requests, tasks, visits
 from .signals import node_reached, request_changed, task_handled
+from .texting import mark_handled, write_text
 
 logger = logging.getLogger("approvals")
 ENGINE = "approvals"
@@ -373,7 +374,7 @@ class Run:
         if not changed:
             raise conflict_over(task)
         task.status = status
-        self._say(task_handled, task_keys=[task.key], task=task, status=status, event=event)
+        self._handled([task.key], task, status, event)
 
     def _leave(self, visit: NodeVisit, status: VisitStatus, event: Event | None) -> None:
         """End a visit; what is still open at it is not needed any more."""
@@ -383,7 +384,7 @@ class Run:
             keys = [task.key for task in needless]
             rows = tasks().filter(pk__in=[task.pk for task in needless], status__in=OPEN_TASKS)
             rows.update(status=TaskStatus.CANCELLED, **self._ended_by(event))
-            self._say(task_handled, task_keys=keys, task=None, status=TaskStatus.CANCELLED, event=event)
+            self._handled(keys, None, TaskStatus.CANCELLED, event)
 
     def _ended_by(self, event: Event | None) -> dict[str, Any]:
         return {"closed_by": event, "closed_at": self.now, "remind_at": None, "escalate_at": None}
@@ -431,26 +432,32 @@ class Run:
     def _announce(self, old: str, event: Event) -> None:
         self._say(request_changed, old_status=old, status=self.request.status, event=event)
 
+    def _handled(self, keys: Sequence[str], task: Task | None, status: TaskStatus, event: Event | None) -> None:
+        mark_handled(keys)
+        self._say(task_handled, task_keys=keys, task=task, status=status, event=event)
+
     def _tell(self, event: Event, visit: NodeVisit, about: Iterable[Task], reason: Reason) -> None:
         """Say that a node has been reached by people who have something to do, or are told."""
         node = self.nodes[visit.position]
         told = [task for task in about if task.user and task.user.is_active]
         if not told:
             return
-        self._say(
-            node_reached,
-            event_id=event.event_id,
-            kind=node.kind,
-            reason=reason,
-            process_key=self.request.definition.key,
-            process_title=self.request.definition.title,
-            node_key=node.key,
-            initiator=self.request.initiator,
-            recipients=[task.user for task in told],
-            task_keys={task.user_id: task.key for task in told},
-            service=current_service(node.sms_service) if node.sms_service else None,
-            template=SmsTemplate.objects.filter(pk=node.sms_template).first() if node.sms_template else None,
-        )
+        said: dict[str, Any] = {
+            "event_id": event.event_id,
+            "kind": node.kind,
+            "reason": reason,
+            "process_key": self.request.definition.key,
+            "process_title": self.request.definition.title,
+            "node_key": node.key,
+            "initiator": self.request.initiator,
+            "recipients": [task.user for task in told],
+            "task_keys": {task.user_id: task.key for task in told},
+            "service": current_service(node.sms_service) if node.sms_service else None,
+            "template": SmsTemplate.objects.filter(pk=node.sms_template).first() if node.sms_template else None,
+        }
+        if node.sms_service or node.sms_template:  # what has been deleted since is reported where the text fails
+            write_text(**said, engine=ENGINE, request=self.request)
+        self._say(node_reached, **said)
 
     def _say(self, signal: Signal, **arguments: Any) -> None:
         common = {"engine": ENGINE, "request": self.request}
@@ -459,6 +466,10 @@ class Run:
         self._to_say.append((signal, common | arguments))
 
     def say_all(self) -> None:
-        """Send what was to be said, now that everything is written."""
+        """Send what was to be said, now that everything is written.
+
+        Raises:
+            django.db.Error: a receiver has lost the whole transaction.
+        """
         for signal, arguments in self._to_say:
             signal.send_robust(Request, **arguments)
