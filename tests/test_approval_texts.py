@@ -321,7 +321,6 @@ class TestHandledMeanwhile:
             TextState.SKIPPED,
         ]
 
-
     @pytest.mark.parametrize("act", ["approved", "withdrawn"])
     def test_a_receiver_that_goes_on_at_once_ends_the_texts_too(self, broker, people, texting, act):
         """What it does is said before the rest of what the engine was saying."""

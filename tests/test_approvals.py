@@ -386,6 +386,20 @@ def test_where_people_come_from(ini, ann, ben, cat, dan, settings):
     assert Request.objects.about(office).count() == len(cases)
 
 
+@pytest.mark.parametrize("found", ["one", "several", "field"])
+def test_what_is_no_user_pauses_the_request(ini, ann, functions, found, caplog):
+    """Its primary key may be somebody's."""
+    office = a_department("Office", [ann])
+    functions.resolver("departments")(lambda request, approver=None: office if found == "one" else [office])
+    rule = {"source": RuleSource.RESOLVER, "resolver": "departments"}
+    if found == "field":
+        rule = {"source": RuleSource.SUBJECT_FIELD, "subject_field": "departments"}
+    request = submit(a_process(step(rule)), ini, subject=ann)
+    assert to_do(request) == []
+    assert list(Request.objects.paused()) == [request]
+    assert "are users, not" in caplog.text
+
+
 def test_everybody_once_and_only_who_is_active(ini, ann, ben, cat):
     role = a_role("board", [ann, ben, cat])
     cat.is_active = False
