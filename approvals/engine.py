@@ -157,21 +157,34 @@ class Run:
         others = self._tasks_of(visit)
         if visit.mode == NodeMode.ANY and others.open().exists():
             return
-        still_somebody = others.filter(status__in=(*OPEN_TASKS, TaskStatus.APPROVED)).exists()
+        still_somebody = self._here(visit).exists()
         without_them = node.nobody_found == NobodyPolicy.PASS and still_somebody
         if self._settle(visit) if without_them else self._nobody(visit, node):
             self.enter(visit.position + 1)
 
     def escalate(self, task: Task) -> None:
-        """Transfer what nobody has acted on, to the first of those named for it who can get it."""
-        node = self.nodes[task.visit.position]
-        found = self._look_up(node, lambda: approvers.find_escalated(self.request, node, task.user))
-        free = self._free(task.visit, node, found or ())
+        """Transfer what nobody has acted on, to the first of those named for it who can get it.
+
+        Nobody is asked twice at a visit: whoever stands in for somebody there already does so for this one too.
+        """
+        visit, node = task.visit, self.nodes[task.visit.position]
+        found = self._look_up(node, lambda: approvers.find_escalated(self.request, node, task.user)) or []
+        free, stand_ins = self._free(visit, node, found), self._stand_ins(visit)
         if free:
             self.transfer(task, free[0], "", EventKind.ESCALATED)
+        elif same := [user for user in found if user.pk in stand_ins and user.pk != task.user_id]:
+            event = self.record(EventKind.ESCALATED, visit, task, others=same[:1])
+            self._close(task, TaskStatus.TRANSFERRED, event)
+            if self._settle(visit):
+                self.enter(visit.position + 1)
         else:
             tasks().filter(pk=task.pk).update(escalate_at=None)
-            self.record(EventKind.NOT_ESCALATED, task.visit, task)
+            self.record(EventKind.NOT_ESCALATED, visit, task)
+
+    def _stand_ins(self, visit: NodeVisit) -> set[Any]:
+        """The ids of those to whom something was escalated at a visit, and who decide on it or have approved."""
+        escalated = self._here(visit).filter(transferred_from__closed_by__kind=EventKind.ESCALATED)
+        return set(escalated.values_list("user", flat=True))
 
     # From node to node
 
@@ -237,8 +250,7 @@ class Run:
 
     def _assign(self, visit: NodeVisit, node: NodeDefinition, found: Sequence[Any]) -> bool:
         """Give people tasks; returns whether there is anybody who has one, or has approved here already."""
-        here = self._tasks_of(visit).filter(status__in=(*OPEN_TASKS, TaskStatus.APPROVED))
-        orders = dict(here.values_list("user", "order"))
+        orders = dict(self._here(visit).values_list("user", "order"))
         people = [user for user in found if user.pk not in orders]
         approved = self._approved_before(visit, people) if node.repeat_policy == RepeatPolicy.PASS else set()
         for user in people:
@@ -320,9 +332,13 @@ class Run:
     def _tasks_of(self, visit: NodeVisit) -> Any:
         return tasks().select_for_update().filter(visit=visit)
 
+    def _here(self, visit: NodeVisit) -> Any:
+        """The tasks at a visit that count: those that are open, and those by which it was approved."""
+        return self._tasks_of(visit).filter(status__in=(*OPEN_TASKS, TaskStatus.APPROVED))
+
     def _free(self, visit: NodeVisit, node: NodeDefinition, people: Sequence[Any]) -> list[Any]:
-        """Those of these people who can get a task at a visit."""
-        taken = set(self._tasks_of(visit).open().values_list("user", flat=True))
+        """Those of these people who can get a task at a visit: nobody decides twice there."""
+        taken = set(self._here(visit).values_list("user", flat=True))
         if node.initiator_policy != InitiatorPolicy.ASK:
             taken.add(self.request.initiator_id)
         return [user for user in people if user.pk not in taken]
