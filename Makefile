@@ -13,7 +13,7 @@ help:
 	@echo "make test    all that must pass: lint, then the tests on SQLite, PostgreSQL and MariaDB"
 	@echo "make lint    style, types, import contracts, migrations, deployment checks"
 	@echo "make format  correct what can be corrected"
-	@echo "make soak    long tests under load, with killed workers"
+	@echo "make soak    long tests under load, with killed workers, on all databases"
 	@echo "make bench   benchmarks"
 	@echo "make clean   remove the environment, the demonstration's data and all caches"
 
@@ -43,7 +43,8 @@ format: .venv/installed-dev
 	ruff format .
 
 soak: .venv/installed-dev
-	python -m pytest -m soak
+	@python -m pytest -m soak
+	@python -m tests.services pytest -m "databases and soak"
 
 bench: .venv/installed-dev
 	@test -f benchmarks/__main__.py || { echo "There are no benchmarks yet."; exit 1; }

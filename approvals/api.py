@@ -13,22 +13,19 @@ Every function raises
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from .approvers import manages
 from .choices import (
     OPEN_TASKS,
     CommentPolicy,
-    EventKind,
     InitiatorPolicy,
+    NodeKind,
     RequestStatus,
     TaskStatus,
     VisitStatus,
@@ -41,8 +38,17 @@ from .exceptions import Conflict, NotAllowed, Throttled, UnknownProcess
 from .inbox import InboxCounts, counts
 from .models import Node, Process, Request, Task
 from .names import name_of
-from .options import Options, is_open, may_withdraw, options_for, return_targets
-from .rows import database, events, requests, tasks
+from .options import (
+    Options,
+    approvals_of_round,
+    is_open,
+    may_withdraw,
+    next_reminder_at,
+    options_for,
+    return_targets,
+)
+from .rows import database, requests, tasks
+from .times import minute
 from .versions import current_version
 
 __all__ = [
@@ -174,14 +180,15 @@ def resubmit(
     """Send a request that was returned to its initiator through its process once more, from the first node.
 
     Args:
-        title, data: what they are from now on; ``None`` leaves them as they are.
+        title, data: what they are from now on; ``None`` leaves them as they are. An empty title is the process's, as
+            in ``submit``.
     """
     with acting(_request_pk(request), actor) as run:
         _check_actor(run.request, actor, also_managers=False)
         if run.request.status != RequestStatus.RETURNED:
             raise conflict_about(run.request)
         if title is not None:
-            run.request.title = title[:200]
+            run.request.title = (title or run.request.process.title)[:200]
         if data is not None:
             run.request.data = dict(data)
         run.resubmit(comment.strip())
@@ -213,7 +220,7 @@ def resume(request: Request | int, actor: Any, *, users: Iterable[Any] | None = 
     Args:
         users: who is asked instead of those whom the node's rules find.
     """
-    people = None if users is None else list(users)
+    people = None if users is None else list({user.pk: user for user in users}.values())
     for user in people or ():
         _check_active(user)
     with acting(_request_pk(request), actor) as run:
@@ -222,6 +229,8 @@ def resume(request: Request | int, actor: Any, *, users: Iterable[Any] | None = 
         visit = run.visit()
         if visit is None or visit.status != VisitStatus.PAUSED:
             raise conflict_about(run.request)
+        for user in people or ():
+            _check_not_initiator(run.request, run.nodes[visit.position], user)
         run.resume(visit, people)
     return _fresh_request(run.request.pk)
 
@@ -281,7 +290,7 @@ def _check_actor(request: Request, actor: Any, *, also_managers: bool = True) ->
 def _check_withdrawal(request: Request) -> None:
     if may_withdraw(request):
         return
-    approval = events().filter(request=request, kind=EventKind.APPROVED).first()
+    approval = approvals_of_round(request).first()
     if request.definition.withdraw_policy == WithdrawPolicy.NEVER or approval is None:
         raise NotAllowed(_("Requests of this process cannot be withdrawn."))
     raise Conflict(
@@ -290,20 +299,23 @@ def _check_withdrawal(request: Request) -> None:
 
 
 def _check_interval(run: Run) -> None:
-    last = run.request.reminded_at
-    until = last and last + timedelta(seconds=run.request.definition.remind_interval)
-    if until and until > run.now:
-        when = date_format(localtime(until), "DATETIME_FORMAT")
-        raise Throttled(_("A reminder has just gone out. The next one is possible from %s on.") % when, until)
+    if until := next_reminder_at(run.request, run.now):
+        raise Throttled(_("A reminder has just gone out. The next one is possible from %s on.") % minute(until), until)
 
 
 def _check_transfer(request: Request, task: Task, node: NodeDefinition, to: Any) -> None:
     _check_active(to)
-    if to.pk == request.initiator_id and node.initiator_policy != InitiatorPolicy.ASK:
-        raise NotAllowed(_("The initiator cannot decide on this step."))
+    _check_not_initiator(request, node, to)
     here = tasks().filter(visit=task.visit, user=to, status__in=(*OPEN_TASKS, TaskStatus.APPROVED))
     if here.exists():
         raise NotAllowed(_("%s is among the approvers of this step already.") % name_of(to))
+
+
+def _check_not_initiator(request: Request, node: NodeDefinition, user: Any) -> None:
+    """Nobody decides on their own request where the node leaves its initiator out. A copy decides nothing."""
+    if user.pk != request.initiator_id or node.kind == NodeKind.CC or node.initiator_policy == InitiatorPolicy.ASK:
+        return
+    raise NotAllowed(_("The initiator cannot decide on this step."))
 
 
 def _return_position(request: Request, task: Task, to: Node | str | None) -> int | None:

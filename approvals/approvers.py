@@ -141,14 +141,20 @@ def _follow(subject: Any, path: str) -> Any:
 
 
 def _ids_in(value: Any) -> list[Any]:
-    """The primary keys of a user, of several, of a queryset or of a related manager."""
+    """The primary keys of a user, of several, of a queryset or of a related manager.
+
+    Raises:
+        TypeError: something in it is no user; a primary key of something else may well be somebody's.
+    """
     if value is None:
         return []
-    if isinstance(value, Model):
-        return [value.pk]
     if hasattr(value, "all") and not isinstance(value, Iterable):
         value = value.all()
-    return [user.pk for user in value]
+    found = [value] if isinstance(value, Model) else list(value)
+    for user in found:
+        if not isinstance(user, get_user_model()):
+            raise TypeError(f"Approvers and recipients are users, not {type(user).__name__}.")
+    return [user.pk for user in found]
 
 
 def _to_pk(value: Any) -> Any:

@@ -16,7 +16,7 @@ def copy_process(process: Process) -> Process:
     copy = Process.objects.get(pk=process.pk)
     copy.pk, copy._state.adding = None, True
     copy.key, copy.is_active = _free_key(process.key), False
-    copy.title = (_("%(title)s (copy)") % {"title": process.title})[:_LONGEST_TITLE]
+    copy.title = _title(process.title)
     copy.save()
     for node in nodes:
         rules = list(node.rules.all())
@@ -26,6 +26,12 @@ def copy_process(process: Process) -> Process:
             rule.pk, rule._state.adding, rule.node = None, True, node
             rule.save()
     return copy
+
+
+def _title(title: str) -> str:
+    """Shortened where it has to be, so that it says that it is a copy."""
+    words = _("%(title)s (copy)")
+    return words % {"title": title[: _LONGEST_TITLE - len(words % {"title": ""})]}
 
 
 def _free_key(key: str) -> str:

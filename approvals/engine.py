@@ -43,6 +43,7 @@ from .names import name_of
 from .registry import get_predicate
 from .rows import database, events, requests, tasks, visits
 from .signals import node_reached, request_changed, task_handled
+from .texting import mark_handled, write_text
 
 logger = logging.getLogger("approvals")
 ENGINE = "approvals"
@@ -156,21 +157,34 @@ class Run:
         others = self._tasks_of(visit)
         if visit.mode == NodeMode.ANY and others.open().exists():
             return
-        still_somebody = others.filter(status__in=(*OPEN_TASKS, TaskStatus.APPROVED)).exists()
+        still_somebody = self._here(visit).exists()
         without_them = node.nobody_found == NobodyPolicy.PASS and still_somebody
         if self._settle(visit) if without_them else self._nobody(visit, node):
             self.enter(visit.position + 1)
 
     def escalate(self, task: Task) -> None:
-        """Transfer what nobody has acted on, to the first of those named for it who can get it."""
-        node = self.nodes[task.visit.position]
-        found = self._look_up(node, lambda: approvers.find_escalated(self.request, node, task.user))
-        free = self._free(task.visit, node, found or ())
+        """Transfer what nobody has acted on, to the first of those named for it who can get it.
+
+        Nobody is asked twice at a visit: whoever stands in for somebody there already does so for this one too.
+        """
+        visit, node = task.visit, self.nodes[task.visit.position]
+        found = self._look_up(node, lambda: approvers.find_escalated(self.request, node, task.user)) or []
+        free, stand_ins = self._free(visit, node, found), self._stand_ins(visit)
         if free:
             self.transfer(task, free[0], "", EventKind.ESCALATED)
+        elif same := [user for user in found if user.pk in stand_ins and user.pk != task.user_id]:
+            event = self.record(EventKind.ESCALATED, visit, task, others=same[:1])
+            self._close(task, TaskStatus.TRANSFERRED, event)
+            if self._settle(visit):
+                self.enter(visit.position + 1)
         else:
             tasks().filter(pk=task.pk).update(escalate_at=None)
-            self.record(EventKind.NOT_ESCALATED, task.visit, task)
+            self.record(EventKind.NOT_ESCALATED, visit, task)
+
+    def _stand_ins(self, visit: NodeVisit) -> set[Any]:
+        """The ids of those to whom something was escalated at a visit, and who decide on it or have approved."""
+        escalated = self._here(visit).filter(transferred_from__closed_by__kind=EventKind.ESCALATED)
+        return set(escalated.values_list("user", flat=True))
 
     # From node to node
 
@@ -236,8 +250,7 @@ class Run:
 
     def _assign(self, visit: NodeVisit, node: NodeDefinition, found: Sequence[Any]) -> bool:
         """Give people tasks; returns whether there is anybody who has one, or has approved here already."""
-        here = self._tasks_of(visit).filter(status__in=(*OPEN_TASKS, TaskStatus.APPROVED))
-        orders = dict(here.values_list("user", "order"))
+        orders = dict(self._here(visit).values_list("user", "order"))
         people = [user for user in found if user.pk not in orders]
         approved = self._approved_before(visit, people) if node.repeat_policy == RepeatPolicy.PASS else set()
         for user in people:
@@ -319,9 +332,13 @@ class Run:
     def _tasks_of(self, visit: NodeVisit) -> Any:
         return tasks().select_for_update().filter(visit=visit)
 
+    def _here(self, visit: NodeVisit) -> Any:
+        """The tasks at a visit that count: those that are open, and those by which it was approved."""
+        return self._tasks_of(visit).filter(status__in=(*OPEN_TASKS, TaskStatus.APPROVED))
+
     def _free(self, visit: NodeVisit, node: NodeDefinition, people: Sequence[Any]) -> list[Any]:
-        """Those of these people who can get a task at a visit."""
-        taken = set(self._tasks_of(visit).open().values_list("user", flat=True))
+        """Those of these people who can get a task at a visit: nobody decides twice there."""
+        taken = set(self._here(visit).values_list("user", flat=True))
         if node.initiator_policy != InitiatorPolicy.ASK:
             taken.add(self.request.initiator_id)
         return [user for user in people if user.pk not in taken]
@@ -373,7 +390,7 @@ class Run:
         if not changed:
             raise conflict_over(task)
         task.status = status
-        self._say(task_handled, task_keys=[task.key], task=task, status=status, event=event)
+        self._handled([task.key], task, status, event)
 
     def _leave(self, visit: NodeVisit, status: VisitStatus, event: Event | None) -> None:
         """End a visit; what is still open at it is not needed any more."""
@@ -383,7 +400,7 @@ class Run:
             keys = [task.key for task in needless]
             rows = tasks().filter(pk__in=[task.pk for task in needless], status__in=OPEN_TASKS)
             rows.update(status=TaskStatus.CANCELLED, **self._ended_by(event))
-            self._say(task_handled, task_keys=keys, task=None, status=TaskStatus.CANCELLED, event=event)
+            self._handled(keys, None, TaskStatus.CANCELLED, event)
 
     def _ended_by(self, event: Event | None) -> dict[str, Any]:
         return {"closed_by": event, "closed_at": self.now, "remind_at": None, "escalate_at": None}
@@ -431,26 +448,32 @@ class Run:
     def _announce(self, old: str, event: Event) -> None:
         self._say(request_changed, old_status=old, status=self.request.status, event=event)
 
+    def _handled(self, keys: Sequence[str], task: Task | None, status: TaskStatus, event: Event | None) -> None:
+        mark_handled(keys)
+        self._say(task_handled, task_keys=keys, task=task, status=status, event=event)
+
     def _tell(self, event: Event, visit: NodeVisit, about: Iterable[Task], reason: Reason) -> None:
         """Say that a node has been reached by people who have something to do, or are told."""
         node = self.nodes[visit.position]
         told = [task for task in about if task.user and task.user.is_active]
         if not told:
             return
-        self._say(
-            node_reached,
-            event_id=event.event_id,
-            kind=node.kind,
-            reason=reason,
-            process_key=self.request.definition.key,
-            process_title=self.request.definition.title,
-            node_key=node.key,
-            initiator=self.request.initiator,
-            recipients=[task.user for task in told],
-            task_keys={task.user_id: task.key for task in told},
-            service=current_service(node.sms_service) if node.sms_service else None,
-            template=SmsTemplate.objects.filter(pk=node.sms_template).first() if node.sms_template else None,
-        )
+        said: dict[str, Any] = {
+            "event_id": event.event_id,
+            "kind": node.kind,
+            "reason": reason,
+            "process_key": self.request.definition.key,
+            "process_title": self.request.definition.title,
+            "node_key": node.key,
+            "initiator": self.request.initiator,
+            "recipients": [task.user for task in told],
+            "task_keys": {task.user_id: task.key for task in told},
+            "service": current_service(node.sms_service) if node.sms_service else None,
+            "template": SmsTemplate.objects.filter(pk=node.sms_template).first() if node.sms_template else None,
+        }
+        if node.sms_service or node.sms_template:  # what has been deleted since is reported where the text fails
+            write_text(**said, engine=ENGINE, request=self.request)
+        self._say(node_reached, **said)
 
     def _say(self, signal: Signal, **arguments: Any) -> None:
         common = {"engine": ENGINE, "request": self.request}
@@ -459,6 +482,10 @@ class Run:
         self._to_say.append((signal, common | arguments))
 
     def say_all(self) -> None:
-        """Send what was to be said, now that everything is written."""
+        """Send what was to be said, now that everything is written.
+
+        Raises:
+            django.db.Error: a receiver has lost the whole transaction.
+        """
         for signal, arguments in self._to_say:
             signal.send_robust(Request, **arguments)

@@ -1,13 +1,18 @@
 """What somebody can do with a request now: the buttons of its page."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from .approvers import manages
 from .choices import EventKind, RequestStatus, TaskStatus, VisitStatus, WithdrawPolicy
 from .definitions import NodeDefinition
 from .models import NodeVisit, Request, Task
+from .models.events import EventQuerySet
 from .rows import events, tasks, visits
+from .times import whole_minute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +22,7 @@ class Options:
     ``task`` is their pending task; with one, they can approve and reject. ``node`` is the node at which the request
     stands; it says which comments are wanted. With ``can_return``, it can be returned to the initiator, and to
     ``return_targets``. ``transferable`` are the pending tasks that they may transfer: their own, and those of others
-    where they are an administrator.
+    where they are an administrator. ``remind_from`` is when they can remind, where it is too soon; to the minute.
     """
 
     task: Task | None = None
@@ -29,6 +34,7 @@ class Options:
     can_withdraw: bool = False
     can_resubmit: bool = False
     can_remind: bool = False
+    remind_from: datetime | None = None
     can_resume: bool = False
 
 
@@ -41,6 +47,8 @@ def options_for(request: Request, user: Any) -> Options:
     own = next((task for task in pending if task.user_id == user.pk), None) if user.is_active else None
     is_paused = bool(visit and visit.status == VisitStatus.PAUSED)
     can_return = bool(own and node and node.may_return)
+    may_remind = bool(pending) and (is_initiator or is_manager)
+    remind_from = next_reminder_at(request, timezone.now()) if may_remind else None
     return Options(
         task=own,
         node=node,
@@ -50,7 +58,8 @@ def options_for(request: Request, user: Any) -> Options:
         transferable=tuple(task for task in pending if is_manager or (node and node.may_transfer and task == own)),
         can_withdraw=is_open(request) and (is_manager or (is_initiator and may_withdraw(request))),
         can_resubmit=is_initiator and request.status == RequestStatus.RETURNED,
-        can_remind=bool(pending) and (is_initiator or is_manager),
+        can_remind=may_remind and remind_from is None,
+        remind_from=remind_from and whole_minute(remind_from),
         can_resume=is_manager and is_paused,
     )
 
@@ -66,8 +75,21 @@ def may_withdraw(request: Request) -> bool:
         case WithdrawPolicy.NEVER:
             return False
         case WithdrawPolicy.UNTIL_FIRST_APPROVAL if request.status == RequestStatus.RUNNING:
-            return not events().filter(request=request, kind=EventKind.APPROVED).exists()
+            return not approvals_of_round(request).exists()
     return True
+
+
+def approvals_of_round(request: Request) -> EventQuerySet:
+    """What people have approved since it was submitted or returned the last time."""
+    return events().filter(request=request, kind=EventKind.APPROVED, visit__round=request.round)
+
+
+def next_reminder_at(request: Request, now: datetime) -> datetime | None:
+    """When the initiator can remind, where they have done so lately."""
+    if request.reminded_at is None:
+        return None
+    until = request.reminded_at + timedelta(seconds=request.definition.remind_interval)
+    return until if until > now else None
 
 
 def return_targets(request: Request, visit: NodeVisit) -> tuple[NodeDefinition, ...]:

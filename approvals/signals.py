@@ -1,15 +1,16 @@
 """What the engine says, and what other engines may say too.
 
 Receivers are called in the engine's transaction, each in a savepoint of its own: what one does is rolled back with the
-action, and one that fails is rolled back and logged, and harms neither the request nor the others. They run while the
-request's row is locked: keep them short, and leave everything slow to ``transaction.on_commit``.
+action, and one that fails is rolled back and logged, and harms neither the request nor the others. Where a receiver's
+error takes the whole transaction with it, as a deadlock does on MariaDB, the action fails with that error. Receivers
+run while the request's row is locked: keep them short, and leave everything slow to ``transaction.on_commit``.
 
 Other engines send ``node_reached`` and ``task_handled`` with ``engine="their-name"``; see docs/approvals.md.
 """
 
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.dispatch import Signal
 
 
@@ -19,9 +20,28 @@ class SavepointSignal(Signal):
     Without it, a receiver whose statement fails leaves PostgreSQL's transaction unusable for all that follows.
     """
 
+    def send_robust(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
+        """As Django's, unless a receiver's error has ended the transaction: then it is raised.
+
+        Django rolls such a transaction back at its end without a word, and what was lost would pass for done.
+        """
+        answers = super().send_robust(sender, **named)
+        if _is_lost():
+            errors = [answer for _receiver, answer in answers if isinstance(answer, Error)]
+            raise errors[0] if errors else transaction.TransactionManagementError("A receiver ended the transaction.")
+        return answers
+
     def _live_receivers(self, sender: Any) -> Any:
         receivers, asynchronous = super()._live_receivers(sender)
         return [_in_savepoint(receiver) for receiver in receivers], asynchronous
+
+
+def _is_lost() -> bool:
+    """Whether the transaction that is open can only be rolled back."""
+    from .rows import database
+
+    connection = transaction.get_connection(database())
+    return connection.in_atomic_block and (connection.needs_rollback or connection.closed_in_transaction)
 
 
 def _in_savepoint(receiver: Any) -> Any:

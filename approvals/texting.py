@@ -1,9 +1,11 @@
 """Texts about nodes, of this engine and of others.
 
-A receiver of ``node_reached`` writes down what is to be texted, in the engine's transaction: no commit, no text. After
-the commit it is handed to ``notify()``, with the event id as its idempotency key; if that does not come about, because
-the process was killed at this moment, the sweep does it. A receiver of ``task_handled`` marks the people who need no
-text any more; what has not left yet is then skipped. Both lock the text's row, so that neither overlooks the other.
+What is to be texted is written down in the engine's transaction: no commit, no text, and no action whose text cannot be
+written. After the commit it is handed to ``notify()``, with the event id as its idempotency key; if that does not come
+about, because the process was killed at this moment, the sweep does it. People whose task is handled are marked: they
+need no text any more, and what has not left yet is skipped. Both lock the text's row, so that neither overlooks the
+other. Our engine does this itself, before it says anything, so that what receivers do finds it done; for other engines,
+receivers of ``node_reached`` and ``task_handled`` do it.
 """
 
 import logging
@@ -43,8 +45,29 @@ STEP = 200
 
 
 @receiver(node_reached, dispatch_uid="approvals.write_text")
-def write_text(
+def write_text_of_others(
     sender: Any,
+    *,
+    process_key: str,
+    node_key: str,
+    service: SmsService | None = None,
+    template: SmsTemplate | None = None,
+    engine: str = "",
+    request: Any = None,
+    **said: Any,
+) -> None:
+    """Write down what another engine's node texts, if it texts anything."""
+    if isinstance(request, Request):
+        return
+    if service is None and template is None:
+        service, template = _configured(engine, process_key, node_key)
+    if service is not None or template is not None:
+        write_text(
+            **said, process_key=process_key, node_key=node_key, service=service, template=template, engine=engine
+        )
+
+
+def write_text(
     *,
     event_id: str,
     kind: str,
@@ -54,18 +77,19 @@ def write_text(
     node_key: str,
     initiator: Any,
     recipients: Iterable[Any],
-    service: SmsService | None = None,
-    template: SmsTemplate | None = None,
-    engine: str = "",
+    service: SmsService | None,
+    template: SmsTemplate | None,
+    engine: str,
     task_keys: Mapping[Any, str] | None = None,
-    request: Any = None,
+    request: Request | None = None,
     **kwargs: Any,
 ) -> None:
-    """Write down what is to be texted, once per event."""
-    if service is None and template is None and not isinstance(request, Request):
-        service, template = _configured(engine, process_key, node_key)
+    """Write down what is to be texted, once per event. The arguments are those of ``node_reached``.
+
+    Where service or template do not exist any more, it is written down all the same, and fails with advice.
+    """
     people = {user.pk: user for user in recipients}
-    if not people or (service is None and template is None):
+    if not people:
         return
     with transaction.atomic(using=database()):
         text, new = texts().get_or_create(
@@ -77,7 +101,7 @@ def write_text(
                 "node_key": node_key,
                 "kind": kind,
                 "reason": reason,
-                "request": request if isinstance(request, Request) else None,
+                "request": request,
                 "initiator": initiator,
                 "sms_service": service,
                 "sms_template": template,
@@ -94,7 +118,13 @@ def write_text(
 
 
 @receiver(task_handled, dispatch_uid="approvals.mark_handled")
-def mark_handled(sender: Any, *, task_keys: Sequence[str], **kwargs: Any) -> None:
+def mark_handled_by_others(sender: Any, *, task_keys: Sequence[str], request: Any = None, **kwargs: Any) -> None:
+    """Mark what another engine says is handled."""
+    if not isinstance(request, Request):
+        mark_handled(task_keys)
+
+
+def mark_handled(task_keys: Iterable[str]) -> None:
     """Mark those who need no text about these tasks any more."""
     keys = [key for key in task_keys if key]
     with transaction.atomic(using=database()):

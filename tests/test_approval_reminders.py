@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from approvals.api import approve, submit, transfer
 from approvals.choices import InitiatorPolicy, NodeMode, Reason, RequestStatus
+from approvals.exceptions import Conflict
 from approvals.models import NodeText, Task
 from approvals.sweeping import sweep
 from approvals.tasks import sweep as sweep_task
@@ -151,6 +152,44 @@ def test_with_nobody_to_escalate_to_the_task_stays_and_the_history_says_so(after
     after(HOUR)
     assert to_do(request) == before
     assert kinds(request)["not_escalated"] == len(before)
+
+
+@pytest.mark.parametrize("decides", ["before the others are late", "when all are late"])
+def test_whoever_stands_in_for_one_stands_in_for_all_who_are_late(after, people, texting, decides):
+    """Nobody decides twice at a node."""
+    ini, ann, ben, cat = people
+    named = {"escalate_after": HOUR, "escalate_to": cat}
+    request = submit(a_process(step(ann, ben, mode=NodeMode.ALL, **named, **texting), step(ini)), ini)
+    if decides == "before the others are late":
+        Task.objects.filter(user=ben).update(escalate_at=timezone.now() + HOUR * 2)
+        after(HOUR)
+        assert to_do(request) == ["cat", "ben"]
+        approve(task_of(request, cat), cat)
+        assert to_do(request) == ["ben"]
+        after(HOUR)
+    else:
+        after(HOUR)
+        assert to_do(request) == ["cat"]
+        approve(task_of(request, cat), cat)
+    assert statuses(request) == [
+        ("ann", "transferred"),
+        ("ben", "transferred"),
+        ("cat", "approved"),
+        ("ini", "pending"),
+    ]
+    assert (kinds(request)["escalated"], kinds(request)["not_escalated"]) == (2, 0)
+    assert texted()[number_of(cat)] == 1
+    with pytest.raises(Conflict, match="Passed on to Cat Lee"):
+        approve(Task.objects.get(user=ben), ben)
+
+
+def test_an_approver_does_not_stand_in_for_another_one(after, people):
+    """Whoever has approved for themselves is not asked again, nor counts for two."""
+    ini, ann, ben, _cat = people
+    request = submit(a_process(step(ann, ben, mode=NodeMode.ALL, escalate_after=HOUR, escalate_to=ben)), ini)
+    approve(task_of(request, ben), ben)
+    after(HOUR)
+    assert (to_do(request), kinds(request)["not_escalated"]) == (["ann"], 1)
 
 
 def test_what_was_done_is_neither_reminded_nor_escalated(after, people):

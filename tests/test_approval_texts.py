@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import Event, Thread
 
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from approvals.api import approve, reject, remind, resubmit, send_back, submit, transfer, withdraw
@@ -15,12 +19,12 @@ from approvals.choices import NodeKind, NodeMode, Reason, RequestStatus, TextSta
 from approvals.models import EngineSms, NodeText, Process, Request, Task
 from approvals.signals import node_reached, request_changed, task_handled
 from approvals.sweeping import sweep
-from approvals.texting import hand_over, write_text
+from approvals.texting import hand_over
 from notifications.models import Notification
 from notifications.sweeping import sweep as sweep_notifications
 from sms_services.choices import MessageStatus, Purpose
 from sms_services.delivery.sweeping import sweep as sweep_messages
-from sms_services.models import SmsMessage
+from sms_services.models import SmsMessage, SmsTemplate
 from tests.approval_processes import (
     a_process,
     an_approval_template,
@@ -110,14 +114,15 @@ class TestThroughEveryProvider:
         texting = {"sms_service": service, "sms_template": an_approval_template(service)}
         register(simulator, texting["sms_template"])
         simulator.fail(Fault.SLOW, seconds=1.5, times=1)
-        request = submit(a_process(step(ann, **texting), step(ben, **texting)), ini)
-        work(broker)
+        copies = step(people[3], kind=NodeKind.CC, **texting)
+        request = submit(a_process(step(ann, **texting), copies, step(ben)), ini)
         approve(task_of(request, ann), ann)
-        work(broker)
         approve(task_of(request, ben), ben)
         assert Request.objects.get().status == RequestStatus.APPROVED
-        found = dict(SmsMessage.objects.values_list("phone_number", "status"))
-        assert found == {number_of(ann): MessageStatus.UNKNOWN, number_of(ben): MessageStatus.SENT}
+        assert simulator.requests == [], "nobody has talked to the provider yet: that is the workers' business"
+        work(broker)
+        assert simulator.requests
+        assert SmsMessage.objects.get(phone_number=number_of(people[3])).status == MessageStatus.UNKNOWN
 
 
 class TestWhoIsTexted:
@@ -316,6 +321,86 @@ class TestHandledMeanwhile:
             TextState.SKIPPED,
         ]
 
+    @pytest.mark.parametrize("act", ["approved", "withdrawn"])
+    def test_a_receiver_that_goes_on_at_once_ends_the_texts_too(self, broker, people, texting, act):
+        """What it does is said before the rest of what the engine was saying."""
+        ini, ann, ben, _cat = people
+
+        def go_on(sender, *, request, status, **kwargs):
+            if status == RequestStatus.RUNNING:
+                approve(task_of(request, ann), ann) if act == "approved" else withdraw(request, ini)
+
+        request_changed.connect(go_on)
+        try:
+            submit(a_process(step(ann, **texting), step(ben)), ini)
+        finally:
+            request_changed.disconnect(go_on)
+        work(broker)
+        assert (NodeText.objects.get().state, texted()) == (TextState.SKIPPED, {})
+
+
+@pytest.fixture
+def lose_transaction():
+    """Something that a receiver may run into, by which the database rolls all of the transaction back."""
+    if connection.vendor == "mysql":
+        with deadlock() as run_into:
+            yield run_into
+        return
+    statements = {
+        "postgresql": ["SELECT pg_terminate_backend(pg_backend_pid())"],
+        "sqlite": ["INSERT OR ROLLBACK INTO lost_by_a_receiver VALUES (1)"] * 2,
+    }[connection.vendor]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE lost_by_a_receiver (id integer PRIMARY KEY)")
+
+    def run_into():
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    yield run_into
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE lost_by_a_receiver")
+
+
+@contextmanager
+def deadlock():
+    """Another transaction that has one row and wants the other. It has changed more, so InnoDB spares it."""
+    mine, other = (Process.objects.create(key=key, title=key) for key in ("mine", "other"))
+    has_begun, may_go_on = Event(), Event()
+
+    def change(process):
+        Process.objects.filter(pk=process.pk).update(title=uuid.uuid4().hex)
+
+    def meet():
+        try:
+            with transaction.atomic():
+                SmsTemplate.objects.bulk_create(
+                    [SmsTemplate(key=f"heavy-{n}", name="Heavy", text="x") for n in range(300)]
+                )
+                change(other)
+                has_begun.set()
+                assert may_go_on.wait(10)
+                change(mine)
+                transaction.set_rollback(True)
+        finally:
+            connection.close()
+
+    def run_into():
+        assert has_begun.wait(10)
+        change(mine)
+        may_go_on.set()
+        time.sleep(0.2)  # the other one waits for mine by then
+        change(other)
+
+    thread = Thread(target=meet)
+    thread.start()
+    yield run_into
+    may_go_on.set()
+    thread.join(10)
+
 
 def sweep_after(broker, minutes):
     with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
@@ -342,12 +427,7 @@ class TestBrokenParts:
         def hear(sender, **kwargs):
             heard.append(Process.objects.count())  # the transaction is usable
 
-        receivers = [write_text] if signal is node_reached else []
-        for other in receivers:
-            assert signal.disconnect(other, dispatch_uid="approvals.write_text")
         signal.connect(fail)
-        for other in receivers:
-            signal.connect(other, dispatch_uid="approvals.write_text")  # after the one that fails
         signal.connect(hear)
         try:
             request = submit(a_process(step(ann, **texting), step(ben, **texting)), ini)
@@ -395,6 +475,59 @@ class TestBrokenParts:
         approve(task_of(request, ann), ann)
         assert NodeText.objects.get().state == TextState.FAILED
         assert "deleted" in NodeText.objects.get().problem
+
+    def test_where_service_and_template_were_deleted_it_is_said_too(self, broker, people, texting):
+        ini, ann, ben, _cat = people
+        process = a_process(step(ann), step(ben, **texting))
+        request = submit(process, ini)
+        process.nodes.update(sms_service=None, sms_template=None)
+        for row in texting.values():
+            row.delete()
+        approve(task_of(request, ann), ann)
+        text = NodeText.objects.get()
+        assert (text.state, list(text.recipients.values_list("user", flat=True))) == (TextState.FAILED, [ben.pk])
+        assert "Choose another for the node" in text.problem
+        assert to_do(request) == ["ben"]
+
+    def test_an_action_whose_text_cannot_be_written_fails_and_can_be_repeated(self, broker, people, texting):
+        ini, ann, ben, _cat = people
+        request = submit(a_process(step(ann), step(ben, **texting)), ini)
+        task = task_of(request, ann)
+
+        def locked(execute, sql, *more):
+            if sql.startswith("INSERT") and "approvals_nodetext" in sql:
+                raise OperationalError("Lock wait timeout exceeded")
+            return execute(sql, *more)
+
+        with connection.execute_wrapper(locked), pytest.raises(OperationalError):
+            approve(task, ann)
+        assert to_do(request) == ["ann"]
+        approve(task, ann)
+        work(broker)
+        assert texted() == {number_of(ben): 1}
+
+    @pytest.mark.parametrize("act", ["submit", "approve"])
+    def test_an_action_whose_transaction_a_receiver_loses_fails(self, broker, people, texting, lose_transaction, act):
+        """Else it would be taken for done, and be gone."""
+        ini, ann, ben, _cat = people
+        process = a_process(step(ann, **texting), step(ben, **texting))
+        request = submit(process, ini) if act == "approve" else None
+
+        def lose(sender, **kwargs):
+            lose_transaction()
+
+        node_reached.connect(lose)
+        try:
+            with pytest.raises(DatabaseError):
+                approve(task_of(request, ann), ann) if request else submit(process, ini)
+        finally:
+            node_reached.disconnect(lose)
+        connection.close()  # it may be broken
+        assert Request.objects.count() == NodeText.objects.count() == (1 if request else 0)
+        if request:
+            assert to_do(request) == ["ann"]
+            approve(task_of(request, ann), ann)
+            assert to_do(request) == ["ben"]
 
     def test_what_fails_for_unknown_reasons_is_tried_again_for_a_day(self, broker, people, texting, settings):
         def broken(user):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from approvals.api import approve, options_for, reject, remind, resubmit, resume, send_back, submit, transfer, withdraw
 from approvals.choices import (
@@ -204,7 +206,8 @@ def test_returned_to_the_initiator_and_submitted_again(ini, ann, ben):
     assert (task.status, task.request.status) == ("returned", RequestStatus.RETURNED)
     with pytest.raises(NotAllowed, match="Only the initiator"):
         resubmit(request, ann)
-    request = resubmit(request, ini, data={"days": 3}, comment="Three will do")
+    request = resubmit(request, ini, title="", data={"days": 3}, comment="Three will do")
+    assert request.title == "Travel", "the process's, where none is given"
     assert (request.round, request.data, request.status) == (2, {"days": 3}, RequestStatus.RUNNING)
     assert to_do(request) == ["ann", "ben"]
     with pytest.raises(Conflict, match="Already submitted again by Ini Lee"):
@@ -331,6 +334,22 @@ def test_until_when_a_request_can_be_withdrawn(ini, ann, ben, policy, before, af
                 withdraw(request, ini)
 
 
+def test_until_the_first_approval_begins_anew_with_every_round(ini, ann, ben):
+    process = a_process(step(ann), step(ben), withdraw_policy=WithdrawPolicy.UNTIL_FIRST_APPROVAL)
+    request = submit(process, ini)
+    approve(task_of(request, ann), ann)
+    send_back(task_of(request, ben), ben)
+    resubmit(request, ini)
+    request.refresh_from_db()
+    assert options_for(request, ini).can_withdraw
+    approve(task_of(request, ann), ann)
+    assert not options_for(request, ini).can_withdraw
+    with pytest.raises(Conflict, match="Already approved by Ann Lee"):
+        withdraw(request, ini)
+    send_back(task_of(request, ben), ben, to="step-1")
+    assert withdraw(request, ini).status == RequestStatus.WITHDRAWN
+
+
 def test_administrators_can_withdraw_what_the_initiator_cannot(ini, ann, admin):
     request = submit(a_process(step(ann), withdraw_policy=WithdrawPolicy.NEVER), ini)
     assert options_for(request, admin).can_withdraw
@@ -353,6 +372,20 @@ def test_the_initiators_reminder_is_throttled_and_says_until_when(ini, ann):
     assert history(request).count("reminded by ini") == 2
     approve(task_of(request, ann), ann)
     with pytest.raises(Conflict, match="Already approved by Ann Lee"):
+        remind(request, ini)
+
+
+def test_the_time_that_is_named_for_the_next_reminder_is_not_too_early(ini, ann):
+    request = submit(a_process(step(ann), remind_interval=timedelta(hours=2)), ini)
+    with time_machine.travel(datetime(2026, 3, 1, 10, 0, 30, tzinfo=UTC), tick=False) as clock:
+        request = remind(request, ini)
+        options = options_for(request, ini)
+        assert (options.can_remind, options.remind_from) == (False, datetime(2026, 3, 1, 12, 1, tzinfo=UTC))
+        with pytest.raises(Throttled) as throttled:
+            remind(request, ini)
+        named = throttled.value.args[0]
+        assert date_format(localtime(datetime(2026, 3, 1, 12, 1, tzinfo=UTC)), "DATETIME_FORMAT") in named
+        clock.move_to(options_for(request, ini).remind_from, tick=False)
         remind(request, ini)
 
 
@@ -384,6 +417,20 @@ def test_where_people_come_from(ini, ann, ben, cat, dan, settings):
         assert to_do(request) == expected, name
         assert request.subject == office
     assert Request.objects.about(office).count() == len(cases)
+
+
+@pytest.mark.parametrize("found", ["one", "several", "field"])
+def test_what_is_no_user_pauses_the_request(ini, ann, functions, found, caplog):
+    """Its primary key may be somebody's."""
+    office = a_department("Office", [ann])
+    functions.resolver("departments")(lambda request, approver=None: office if found == "one" else [office])
+    rule = {"source": RuleSource.RESOLVER, "resolver": "departments"}
+    if found == "field":
+        rule = {"source": RuleSource.SUBJECT_FIELD, "subject_field": "departments"}
+    request = submit(a_process(step(rule)), ini, subject=ann)
+    assert to_do(request) == []
+    assert list(Request.objects.paused()) == [request]
+    assert "are users, not" in caplog.text
 
 
 def test_everybody_once_and_only_who_is_active(ini, ann, ben, cat):
@@ -450,6 +497,25 @@ def test_an_administrator_can_say_who_is_asked(ini, ann, admin):
     assert to_do(request) == ["ann"]
     approve(task_of(request, ann), ann)
     assert Request.objects.get().status == RequestStatus.APPROVED
+
+
+@pytest.mark.parametrize("policy", [InitiatorPolicy.LEAVE_OUT, InitiatorPolicy.HEAD])
+def test_where_the_initiator_is_left_out_no_administrator_can_ask_them(ini, ann, admin, policy):
+    request = submit(a_process(step(a_role("board"), initiator_policy=policy)), ini)
+    with pytest.raises(NotAllowed, match="initiator cannot decide"):
+        resume(request, admin, users=[ann, ini])
+    assert list(Request.objects.paused()) == [request]
+    resume(request, admin, users=[ann, ann])
+    assert to_do(request) == ["ann"], "each person once"
+
+
+def test_an_initiator_may_get_a_copy_of_their_own_request(ini, ann, admin, functions):
+    process = a_process(
+        step(ann, kind=NodeKind.CC, condition="unheard-of", initiator_policy=InitiatorPolicy.LEAVE_OUT), step(ann)
+    )
+    request = submit(process, ini)
+    resume(request, admin, users=[ini])
+    assert statuses(request) == [("ini", "copied"), ("ann", "pending")]
 
 
 def test_a_paused_request_can_be_withdrawn(ini):
@@ -617,6 +683,22 @@ def test_whoever_left_can_be_passed_over_or_replaced_by_an_administrator(ini, an
     leave(ben, "deactivated")
     sweep()
     assert Request.objects.get(pk=requests[0].pk).status == RequestStatus.APPROVED
+
+
+def test_an_administrator_who_has_approved_is_not_asked_in_the_place_of_somebody_else(ini, ann, ben, admin):
+    """Their approval would count twice."""
+    process = a_process(step(ann, ben, mode=NodeMode.ALL, nobody_found=NobodyPolicy.ADMINS))
+    request = submit(process, ini)
+    leave(ann, "deactivated")
+    sweep()
+    approve(task_of(request, admin), admin)
+    leave(ben, "deactivated")
+    sweep()
+    assert (to_do(request), list(Request.objects.paused())) == ([], [request])
+    other = get_user_model().objects.create_superuser("root2")
+    resume(request, admin, users=[other])
+    approve(task_of(request, other), other)
+    assert Request.objects.get().status == RequestStatus.APPROVED
 
 
 def test_a_request_outlives_its_initiator(ini, ann):

@@ -20,4 +20,9 @@ INSTALLED_APPS = [
     "orders",
 ]
 CELERY_TASK_ALWAYS_EAGER = True
+#: As where people also log in by other means.
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "django.contrib.auth.backends.RemoteUserBackend",
+]
 SMS_SERVICES = {"ENCRYPTION_KEYS": [Fernet.generate_key().decode()], "DEFAULT_REGION": "US"}

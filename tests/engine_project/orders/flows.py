@@ -1,4 +1,4 @@
-"""An order in django-viewflow: its manager agrees, then somebody of accounting pays."""
+"""An order in django-viewflow: its manager agrees, somebody of accounting pays, and anybody may file it."""
 
 from viewflow import this
 from viewflow.workflow import flow
@@ -15,5 +15,6 @@ class OrderFlow(flow.Flow):
 
     start = flow.Start(no_page).Next(this.agree)
     agree = flow.View(no_page).Assign(username="manager").onCreate(text_assignees).Next(this.pay)
-    pay = flow.View(no_page).Permission("auth.view_user").onCreate(text_assignees).Next(this.end)
+    pay = flow.View(no_page).Permission("auth.view_user").onCreate(text_assignees).Next(this.file)
+    file = flow.View(no_page).onCreate(text_assignees).Next(this.end)
     end = flow.End()

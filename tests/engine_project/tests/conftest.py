@@ -12,15 +12,16 @@ from sms_services.models import SandboxSms, SmsMessage, SmsTemplate
 
 @pytest.fixture
 def office(transactional_db):
-    """A manager, two people of accounting, and somebody who orders; what texts say is chosen per engine."""
+    """A manager, two people of accounting, somebody who orders, and a superuser whom none of it concerns."""
     users = {}
-    for number, name in enumerate(["ada", "manager", "ben", "cleo"]):
+    for number, name in enumerate(["ada", "manager", "ben", "cleo", "root"]):
         users[name] = User.objects.create(username=name, first_name=name.title())
         MobileNumber.objects.create(user=users[name], number=f"+1206555012{number}")
     accounting = Group.objects.create(name="accounting")
     accounting.permissions.add(Permission.objects.get(codename="view_user"))
     for name in ("ben", "cleo"):
         users[name].groups.add(accounting)
+    User.objects.filter(username="root").update(is_superuser=True)
     Group.objects.create(name="managers").user_set.add(users["manager"])
     service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
     template = SmsTemplate.objects.create(
