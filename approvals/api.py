@@ -11,12 +11,13 @@ Every function raises
 - ``Request.DoesNotExist`` or ``Task.DoesNotExist`` for an id of nothing.
 """
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -31,7 +32,7 @@ from .choices import (
     VisitStatus,
     WithdrawPolicy,
 )
-from .conflicts import conflict_about, conflict_over, words_for
+from .conflicts import conflict_about, conflict_over, conflict_with_first, words_for
 from .definitions import NodeDefinition
 from .engine import Run, acting
 from .exceptions import Conflict, NotAllowed, Throttled, UnknownProcess
@@ -75,6 +76,7 @@ def submit(
     subject: Model | None = None,
     title: str = "",
     data: Mapping[str, Any] | None = None,
+    submission_key: uuid.UUID | None = None,
 ) -> Request:
     """Begin a request.
 
@@ -84,6 +86,7 @@ def submit(
         subject: a saved row of any model that the request is about.
         title: what lists show; default: the process's title.
         data: anything that JSON can hold; conditions, resolvers and pages read it.
+        submission_key: drawn with a form, against a second click: the initiator can use it once.
 
     Returns:
         the request, where its first nodes brought it; with nobody to ask that may be its end.
@@ -91,12 +94,13 @@ def submit(
     Raises:
         UnknownProcess: there is no process with this key.
         NotAllowed: the process is inactive or has no nodes; the initiator is inactive.
+        Conflict: the initiator has submitted with this key before; ``event`` is that submission.
     """
     current = _process(process)
     _check_active(initiator)
     with transaction.atomic(using=database()):
         version = current_version(current)
-        request = requests().create(
+        request = _create(
             process=current,
             process_version=version,
             title=(title or current.title)[:200],
@@ -104,6 +108,7 @@ def submit(
             initiator_name=name_of(initiator),
             **_subject_fields(subject),
             data=dict(data or {}),
+            submission_key=submission_key,
         )
         run = Run(request, initiator)
         run.submit()
@@ -265,6 +270,19 @@ def _process(process: Process | str) -> Process:
     if not found.is_active:
         raise NotAllowed(_("The process “%s” takes no new requests at the moment.") % found)
     return found
+
+
+def _create(**fields: Any) -> Request:
+    try:
+        with transaction.atomic(using=database()):
+            return requests().create(**fields)
+    except IntegrityError:
+        same = requests().filter(initiator=fields["initiator"], submission_key=fields["submission_key"])
+        # A locking read: where transactions keep a snapshot, a plain one might not show it.
+        first = same.select_for_update().first() if fields["submission_key"] else None
+        if first is None:
+            raise
+        raise conflict_with_first(first) from None
 
 
 def _subject_fields(subject: Model | None) -> dict[str, Any]:

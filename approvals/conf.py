@@ -21,12 +21,17 @@ class Settings:
     USER_NICK: str | Callable[[Any], str] = "approvals.names.full_name_or_username"
     #: Returns the users who are asked where a node finds nobody and its policy says so.
     ADMINISTRATORS: str | Callable[[], Any] = "approvals.approvers.users_who_manage"
+    #: How many requests one person may begin on the start pages within an hour; ``None``: any number.
+    STARTS_PER_HOUR: int | None = 20
 
     def __post_init__(self) -> None:
         for name in ("USER_NICK", "ADMINISTRATORS"):
             value = getattr(self, name)
             if not value or not (isinstance(value, str) or callable(value)):
                 self._refuse(name, "must be a function or the dotted path of one")
+        starts = self.STARTS_PER_HOUR
+        if starts is not None and (type(starts) is not int or starts < 1):
+            self._refuse("STARTS_PER_HOUR", "must be a whole number above zero, or None")
 
     def function(self, name: str) -> Callable[..., Any]:
         """A setting that is a function.

@@ -34,6 +34,12 @@ def conflict_about(request: Request) -> Conflict:
     return _conflict(events().filter(request=request, kind__in=list(_WORDS)).select_related("actor").last())
 
 
+def conflict_with_first(request: Request) -> Conflict:
+    """Why nothing is submitted: it was before, with the same key."""
+    submitted = events().filter(request=request, kind=EventKind.SUBMITTED).first()
+    return Conflict(gettext("This form was sent before, and no second request was made."), submitted)
+
+
 def words_for(event: Event | None) -> str:
     """What somebody did, for whoever comes too late for it."""
     if event is None or event.kind not in _WORDS:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .models import Request, Task
+from .rows import requests, tasks
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class InboxCounts:
 def counts(user: Any) -> InboxCounts:
     """Four counts, each of one range of an index."""
     return InboxCounts(
-        todo=Task.objects.todo(user).count(),
-        done=Task.objects.done(user).count(),
-        started=Request.objects.started_by(user).count(),
-        copied=Task.objects.copied_to(user).count(),
+        todo=tasks().todo(user).count(),
+        done=tasks().done(user).count(),
+        started=requests().started_by(user).count(),
+        copied=tasks().copied_to(user).count(),
     )

@@ -24,10 +24,10 @@ class Page:
 def page_of(rows: "QuerySet[Any]", request: HttpRequest, size: int = SIZE) -> Page:
     """The page that the request's ``before`` or ``after`` asks for; without them, the newest."""
     before, after = parsed_id(request.GET.get(OLDER, "")), parsed_id(request.GET.get(NEWER, ""))
-    if after is not None:
-        found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
+    found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1]) if after is not None else []
+    if found:
         shown, has_newer, has_older = found[:size][::-1], len(found) > size, True
-    else:
+    else:  # also where nothing is newer
         if before is not None:
             rows = rows.filter(pk__lt=before)
         found = list(rows.order_by("-pk")[: size + 1])

@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.choices import Purpose
-from sms_services.models import SmsService, SmsTemplate
+from sms_services.models import SmsService, SmsTemplate, TemplateCode
 
 #: What every text about a node gets: the title of the process, and the initiator's nickname.
 VARIABLES = ("processTitle", "userNick")
@@ -32,17 +32,26 @@ def check_choice(service: SmsService | None, template: SmsTemplate | None) -> No
     if template.purpose == Purpose.OTP:
         raise ValidationError({"sms_template": _("A template for one-time codes cannot be used here.")})
     problem = template.problem_with(service)
-    if problem and not _is_registered(service, template):
+    if problem and _registration(service, template) is None:
         raise ValidationError({"sms_template": problem})
 
 
 def warning_about(service: SmsService, template: SmsTemplate) -> str | None:
-    """Why a service cannot send a template today, though it may any day: its platform has not approved of it (yet)."""
-    return template.problem_with(service) if _is_registered(service, template) else None
+    """Why a service cannot send a template today, though it may any day: its platform has not approved of it (yet).
+
+    One query at most; none where the template's codes were fetched before.
+    """
+    registration = _registration(service, template)
+    if registration is None:
+        return None
+    return service.problem or (f"{template}: {registration.problem}" if registration.problem else None)
 
 
-def _is_registered(service: SmsService, template: SmsTemplate) -> bool:
-    return service.sends_by_code and template.codes.filter(service_id=service.pk).exists()
+def _registration(service: SmsService, template: SmsTemplate) -> TemplateCode | None:
+    """The code that a service has for a template, approved or not."""
+    if not service.sends_by_code:
+        return None
+    return next((code for code in template.codes.all() if code.service_id == service.pk), None)
 
 
 def _spelled(names: tuple[str, ...]) -> str:

@@ -5,11 +5,12 @@ Any number of sweeps may run at once: everything is looked at once more when the
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from notifications.directory import has_is_active
@@ -18,12 +19,12 @@ from .choices import OPEN_TASKS, TaskStatus
 from .engine import Run, acting
 from .models import Task
 from .models.tasks import TaskQuerySet
-from .rows import tasks
+from .rows import database, tasks
 from .texting import sweep_texts
 
 logger = logging.getLogger("approvals")
 
-#: Requests of one step, so that no list grows with the backlog.
+#: Tasks of one step, so that no list grows with the backlog.
 STEP = 500
 #: A round ends after this many seconds, before the next one is due.
 ROUND_SECONDS = 8.0
@@ -35,7 +36,8 @@ def sweep() -> None:
     now = timezone.now()
     _with_each(tasks().to_escalate(now), until, lambda run, task: escalate_due(run, task, now))
     _with_each(tasks().to_remind(now), until, lambda run, task: remind_due(run, task, now))
-    _with_each(_of_absent(), until, replace_absent)
+    for absent in of_absent():
+        _with_each(absent, until, replace_absent)
     while time.monotonic() < until and sweep_texts():
         pass
 
@@ -59,21 +61,34 @@ def replace_absent(run: Run, task: Task) -> None:
         run.replace(task)
 
 
-def _of_absent() -> TaskQuerySet:
-    """Open tasks of people who cannot act any more."""
-    absent = Q(user=None)
-    if has_is_active():
-        absent |= Q(user__in=get_user_model()._default_manager.filter(is_active=False).values("pk"))
-    return tasks().open().filter(absent)
+def of_absent() -> Iterator[TaskQuerySet]:
+    """Open tasks of people who cannot act any more: of those who were deleted, and of those who were deactivated.
+
+    One after the other: asked for both in one, databases look at every task there ever was.
+    """
+    yield tasks().filter(open=1, user=None)
+    if has_is_active() and (gone := list(deactivated_with_tasks().values_list("pk", flat=True))):
+        yield tasks().filter(open=1, user__in=gone)
+
+
+def deactivated_with_tasks() -> "QuerySet[Any]":
+    """The deactivated accounts that have open tasks."""
+    users = get_user_model()._base_manager.using(database()).order_by()
+    return users.filter(Exists(tasks().filter(open=1, user=OuterRef("pk"))), is_active=False)
 
 
 def _with_each(due: TaskQuerySet, until: float, do: Callable[[Run, Task], None]) -> None:
-    """Do something for tasks, each with its request locked. One that fails does not keep the others waiting."""
-    for pk, request_id in due.order_by("pk").values_list("pk", "request")[:STEP]:
-        if time.monotonic() > until:
+    """Do something for tasks, each with its request locked. Those that fail do not keep the others waiting."""
+    last = 0
+    while found := list(due.filter(pk__gt=last).order_by("pk").values_list("pk", "request")[:STEP]):
+        for pk, request_id in found:
+            if time.monotonic() > until:
+                return
+            try:
+                with acting(request_id, None) as run:
+                    do(run, run.task(pk))
+            except Exception:
+                logger.exception("approvals.sweep_failed request=%s", request_id)
+        if len(found) < STEP:
             return
-        try:
-            with acting(request_id, None) as run:
-                do(run, run.task(pk))
-        except Exception:
-            logger.exception("approvals.sweep_failed request=%s", request_id)
+        last = found[-1][0]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 
 from approvals.api import submit
 from approvals.choices import CommentPolicy, NobodyPolicy, NodeKind, NodeMode, RuleSource
@@ -13,6 +14,7 @@ from sms_services.models import SmsService, SmsTemplate
 ROLE = "Management"
 
 
+@transaction.atomic
 def make_approvals(service: SmsService, initiator: User, managers: list[User], informed: User) -> None:
     """Business travel (whoever leads the department, then all of the management, a copy to somebody), and leave.
 

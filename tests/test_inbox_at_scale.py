@@ -15,7 +15,7 @@ from django.utils import timezone
 from approvals.api import approve, counts, options_for, submit
 from approvals.choices import RequestStatus, TaskStatus
 from approvals.models import NodeVisit, ProcessVersion, Request, Task
-from approvals.sweeping import _of_absent, sweep
+from approvals.sweeping import of_absent, sweep
 from tests.approval_processes import a_process, persons, step, task_of
 from tests.services_under_test import broker
 
@@ -136,4 +136,4 @@ def test_the_inbox(size: int, ini_ann: Any) -> None:
             # A search looks at all tasks of one person; PostgreSQL may find it cheaper to read all requests for that.
             assert whole_tables(rows, TABLES[:1] if name == "found" else TABLES) == [], name
     assert Request.objects.filter(status=RequestStatus.RUNNING).count() == size + 3
-    assert list(_of_absent()) == []
+    assert list(of_absent()) == []

@@ -76,9 +76,10 @@ class Step:
 
 def steps_of(process: Process) -> list[Step]:
     """The nodes in order, with their rules in words."""
-    nodes = process.nodes.select_related("sms_template").prefetch_related("rules__user", "rules__department")
+    nodes = process.nodes.prefetch_related("rules__user", "rules__department", "rules__group")
     labels = dict(predicate_choices())
-    return [_step(node, labels) for node in nodes.prefetch_related("rules__group").order_by("position", "pk")]
+    with_texts = nodes.prefetch_related("sms_service", "sms_template__codes").order_by("position", "pk")
+    return [_step(node, labels) for node in with_texts]
 
 
 def picture_of(process: Process, steps: Sequence[Step]) -> Picture:

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, F, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -28,7 +28,16 @@ class ProcessAdmin(admin.ModelAdmin):
     list_display = ("title", "key", "is_active", "step_count", "running_count")
     list_filter = ("is_active",)
     search_fields = ("title", "key")
-    fields = ("title", "key", "description", "is_active", "has_start_page", "withdraw_policy", "remind_interval")
+    fields = (
+        "title",
+        "key",
+        "description",
+        "is_active",
+        "has_start_page",
+        "start_role",
+        "withdraw_policy",
+        "remind_interval",
+    )
     change_form_template = "admin/approvals/process/change_form.html"
     actions = ("copy_selected",)
 
@@ -99,7 +108,7 @@ class ProcessAdmin(admin.ModelAdmin):
             raise PermissionDenied
         node_pk, _colon, direction = request.POST.get("move", "").partition(":")
         with transaction.atomic():
-            Process.objects.filter(pk=pk).update(title=process.title)  # one move at a time
+            Process.objects.filter(pk=pk).update(title=F("title"))  # locks the row: one move at a time
             nodes = list(process.nodes.order_by("position", "pk"))
             at = next((place for place, node in enumerate(nodes) if str(node.pk) == node_pk), None)
             to = None if at is None else {UP: at - 1, DOWN: at + 1}.get(direction)

@@ -84,6 +84,7 @@ class SendsTests:
             "node": node,
             "form": form,
             "sent": sent,
+            "may_open": request.user.has_perm("sms_services.view_smsmessage"),
             "advice": advice_for(sent) if sent else "",
             "is_sandbox": isinstance(node.sms_service, SandboxSms),
         }

@@ -30,7 +30,8 @@ class Migration(migrations.Migration):
                 ('title', models.CharField(help_text='Texts say it as ${processTitle}.', max_length=100, verbose_name='title')),
                 ('description', models.TextField(blank=True, help_text='Shown to those who begin a request.', verbose_name='description')),
                 ('is_active', models.BooleanField(default=True, help_text='An inactive process takes no new requests. Running ones go on.', verbose_name='active')),
-                ('has_start_page', models.BooleanField(default=True, help_text='Anybody who can log in may begin a request with a title and a reason. Off: only code submits.', verbose_name='start page')),
+                ('has_start_page', models.BooleanField(default=True, help_text='People who can log in may begin a request with a title and a reason. Off: only code submits.', verbose_name='start page')),
+                ('start_role', models.ForeignKey(blank=True, help_text='On the start page, only those who have this role. Empty: everybody who can log in.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='auth.group', verbose_name='role that may begin requests')),
                 ('withdraw_policy', models.CharField(choices=[('never', 'Never'), ('until_first_approval', 'Until the first approval'), ('while_running', 'As long as it is running')], default='while_running', help_text='Until when the initiator can take a request back.', max_length=24, verbose_name='withdrawal')),
                 ('remind_interval', models.DurationField(default=datetime.timedelta(seconds=3600), help_text='The initiator can remind approvers at most once in this time (hours:minutes:seconds).', validators=[django.core.validators.MinValueValidator(datetime.timedelta(0))], verbose_name='time between reminders')),
             ],
@@ -96,6 +97,7 @@ class Migration(migrations.Migration):
                 ('initiator_name', models.CharField(blank=True, editable=False, max_length=200, verbose_name="initiator's name")),
                 ('object_id', models.CharField(blank=True, max_length=64, verbose_name='id of the subject')),
                 ('data', models.JSONField(blank=True, default=dict, verbose_name='data')),
+                ('submission_key', models.UUIDField(blank=True, editable=False, null=True)),
                 ('status', models.CharField(choices=[('running', 'Running'), ('returned', 'Returned to the initiator'), ('approved', 'Approved'), ('rejected', 'Rejected'), ('withdrawn', 'Withdrawn')], default='running', max_length=12, verbose_name='status')),
                 ('round', models.PositiveIntegerField(default=1, verbose_name='round')),
                 ('version', models.PositiveIntegerField(default=0, editable=False)),
@@ -313,6 +315,10 @@ class Migration(migrations.Migration):
             model_name='request',
             constraint=models.CheckConstraint(condition=models.Q(('status__in', ['running', 'returned', 'approved', 'rejected', 'withdrawn'])), name='approval_request_status_known'),
         ),
+        migrations.AddConstraint(
+            model_name='request',
+            constraint=models.UniqueConstraint(fields=('initiator', 'submission_key'), name='approval_one_request_per_submission_key'),
+        ),
         migrations.AddIndex(
             model_name='nodevisit',
             index=models.Index(fields=['status'], name='approval_visit_status'),
@@ -356,6 +362,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='task',
             index=models.Index(fields=['visit', 'order', 'id'], name='approval_task_visit'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=models.Index(fields=['open', 'user', 'id'], name='approval_task_open'),
         ),
         migrations.AddConstraint(
             model_name='task',

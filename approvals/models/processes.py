@@ -41,7 +41,16 @@ class Process(models.Model):
     has_start_page = models.BooleanField(
         _("start page"),
         default=True,
-        help_text=_("Anybody who can log in may begin a request with a title and a reason. Off: only code submits."),
+        help_text=_("People who can log in may begin a request with a title and a reason. Off: only code submits."),
+    )
+    start_role = models.ForeignKey(
+        Group,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("role that may begin requests"),
+        help_text=_("On the start page, only those who have this role. Empty: everybody who can log in."),
     )
     withdraw_policy = models.CharField(
         _("withdrawal"),

@@ -23,8 +23,8 @@ class RequestQuerySet(models.QuerySet["Request"]):
         return self.filter(initiator=user).order_by("-pk")
 
     def visible_to(self, user: Any) -> "RequestQuerySet":
-        """Those that a user has something to do with, or all for those who may view requests."""
-        if user.is_active and user.has_perm("approvals.view_request"):
+        """Those that a user has something to do with, or all for those who may view or manage requests."""
+        if user.is_active and any(user.has_perm(f"approvals.{may}_request") for may in ("view", "manage")):
             return self
         from .tasks import Task
 
@@ -51,6 +51,16 @@ class RequestQuerySet(models.QuerySet["Request"]):
     def for_list(self) -> "RequestQuerySet":
         """With what a list shows of each, in one query."""
         return self.select_related("process", "initiator")
+
+
+class SubjectField(GenericForeignKey):
+    """The row of any model. As Django's, but ``None`` too where the project has that model no more."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        pk = None if instance is None else instance.content_type_id
+        if pk is not None and self.get_content_type(id=pk, using=instance._state.db).model_class() is None:
+            return None
+        return super().__get__(instance, cls)
 
 
 class Request(models.Model):
@@ -80,9 +90,11 @@ class Request(models.Model):
         ContentType, models.PROTECT, null=True, blank=True, db_index=False, related_name="+", verbose_name=_("kind")
     )
     object_id = models.CharField(_("id of the subject"), max_length=64, blank=True)
-    subject = GenericForeignKey("content_type", "object_id")
+    subject = SubjectField("content_type", "object_id")
     data = models.JSONField(_("data"), default=dict, blank=True)
 
+    #: Of the form by which it was begun: a second click begins no second request.
+    submission_key = models.UUIDField(null=True, blank=True, editable=False)
     status = models.CharField(_("status"), max_length=12, choices=RequestStatus.choices, default=RequestStatus.RUNNING)
     round = models.PositiveIntegerField(_("round"), default=1)
     version = models.PositiveIntegerField(default=0, editable=False)
@@ -100,6 +112,9 @@ class Request(models.Model):
         permissions = [("manage_request", _("Can resume, withdraw and transfer the requests of others"))]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=RequestStatus.values), name="approval_request_status_known"),
+            models.UniqueConstraint(
+                fields=["initiator", "submission_key"], name="approval_one_request_per_submission_key"
+            ),
         ]
         # The first three stand in for the foreign keys' own indexes.
         indexes = [

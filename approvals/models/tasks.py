@@ -154,11 +154,12 @@ class Task(models.Model):
             models.UniqueConstraint(fields=["visit", "user", "open"], name="approval_one_open_task_per_visit_and_user"),
             models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="approval_task_status_known"),
         ]
-        # They stand in for the foreign keys' own indexes.
+        # The first three stand in for the foreign keys' own indexes.
         indexes = [
             models.Index(fields=["user", "status", "id"], name="approval_task_user"),
             models.Index(fields=["handled_by", "id"], name="approval_task_handled_by"),
             models.Index(fields=["visit", "order", "id"], name="approval_task_visit"),
+            models.Index(fields=["open", "user", "id"], name="approval_task_open"),  # who still has any
         ]
 
     def __str__(self) -> str:

@@ -7,10 +7,10 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from notifications.admin.finding import KINDS, USERS
 
@@ -104,9 +104,13 @@ def act_on_request(request: HttpRequest, pk: int, action: str) -> HttpResponse:
 
 @never_cache
 @login_required
-@require_POST
 def approve_selected(request: HttpRequest) -> HttpResponse:
-    """Approve some of the To do list, each for itself: what cannot be approved holds up no other."""
+    """Approve some of the To do list, each for itself: what cannot be approved holds up no other.
+
+    The query string is the list's, so that one comes back to the same page of the same search.
+    """
+    if request.method != "POST":  # after the login of somebody whose session had expired, for example
+        return _to_list(request)
     given = [pk for pk in request.POST.getlist("task")[:MOST_SELECTED] if pk.isascii() and pk.isdecimal()]
     chosen = tasks().filter(pk__in=[int(pk) for pk in given if len(pk) <= 18], user=request.user)  # type: ignore[misc]  # it is logged in
     approved = 0
@@ -122,7 +126,12 @@ def approve_selected(request: HttpRequest) -> HttpResponse:
         messages.success(request, words % {"count": approved})
     elif not chosen:
         messages.info(request, _("Mark the requests that you want to approve."))
-    return redirect("approvals:todo")
+    return _to_list(request)
+
+
+def _to_list(request: HttpRequest) -> HttpResponse:
+    query = request.GET.urlencode()
+    return redirect(f"{reverse('approvals:todo')}{'?' if query else ''}{query}")
 
 
 def _resubmit(request: HttpRequest, row: Request) -> HttpResponse:

@@ -95,7 +95,8 @@ class Comments:
 
 def _found(request: HttpRequest, options: Options) -> dict[str, Any]:
     """The people that were looked for, by those who may hand something to others."""
-    words = request.GET.get("find", "").replace("\x00", "").strip()[:100]
+    sent = request.POST if request.method == "POST" else request.GET  # what was refused is shown with its search
+    words = sent.get("find", "").replace("\x00", "").strip()[:100]
     if not words or not (options.transferable or options.can_resume):
         return {"find": "", "found": ()}
     found = KINDS[USERS].matching(words).filter(is_active=True)[: MOST_FOUND + 1]

@@ -1,0 +1,67 @@
+"""Requests that people begin by hand: in which processes, how many, and each form once."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from notifications.directory import has_roles
+
+from .api import submit
+from .conf import get_settings
+from .conflicts import conflict_with_first
+from .exceptions import Throttled
+from .models import Node, Process, Request
+from .rows import database, requests
+from .times import minute
+
+_HOUR = timedelta(hours=1)
+
+
+def startable(user: Any) -> "QuerySet[Process]":
+    """The processes in which somebody can begin a request on the start page."""
+    nodes = Node.objects.filter(process=OuterRef("pk"))
+    may_start = Q(start_role=None)
+    if has_roles():
+        may_start |= Q(start_role__in=user.groups.all())
+    return Process.objects.filter(may_start, Exists(nodes), is_active=True, has_start_page=True)
+
+
+def start(process: Process, user: Any, *, title: str, reason: str, key: uuid.UUID) -> Request:
+    """Begin a request.
+
+    Args:
+        key: drawn with the form.
+
+    Raises:
+        Conflict: the form was sent before.
+        Throttled: they have begun as many as they may within an hour (``STARTS_PER_HOUR``).
+        NotAllowed: as ``submit``.
+    """
+    with transaction.atomic(using=database()):
+        # One at a time for each person: forms that are sent at the same moment have to count each other.
+        get_user_model()._base_manager.using(database()).select_for_update().get(pk=user.pk)
+        if first := requests().filter(initiator=user, submission_key=key).first():
+            raise conflict_with_first(first)
+        _check_limit(user)
+        return submit(process, user, title=title, data={"reason": reason}, submission_key=key)
+
+
+def _check_limit(user: Any) -> None:
+    limit = get_settings().STARTS_PER_HOUR
+    if limit is None:
+        return
+    begun = requests().filter(initiator=user, submission_key__isnull=False).order_by("-pk")
+    last = begun.values_list("created_at", flat=True)[limit - 1 : limit].first()
+    if last is not None and last + _HOUR > timezone.now():
+        words = ngettext(
+            "You have begun %(count)d request within an hour. The next one is possible from %(when)s on.",
+            "You have begun %(count)d requests within an hour. The next one is possible from %(when)s on.",
+            limit,
+        )
+        raise Throttled(words % {"count": limit, "when": minute(last + _HOUR)}, last + _HOUR)
