@@ -2,6 +2,8 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from approvals.api import approve, submit
@@ -183,6 +185,7 @@ def test_a_test_is_sent_through_the_steps_service(admin_client, process, sandbox
     response = admin_client.post(url, data, follow=True)
     assert response.context["sent"].status == "sent"
     assert "Zoë asks you to approve: Travel" in SandboxMessage.objects.get().text.reveal()
+    assert reverse("admin:sms_services_smsmessage_change", args=[response.context["sent"].pk]) in response.text
 
 
 def test_who_may_not_send_tests_sends_none(client, process, sandbox, template):
@@ -212,6 +215,23 @@ def test_steps_are_moved(admin_client, process):
         assert order() == "cab"
 
 
+def test_moving_a_step_writes_no_outdated_title_back(admin_client, process):
+    nodes = [Node.objects.create(process=process, key=key, title=key) for key in "ab"]
+
+    def rename(execute, sql, *more):
+        if "SAVEPOINT" in sql and not renamed:  # between the view's look at the process, and its lock
+            renamed.append(True)
+            Process.objects.update(title="Renamed meanwhile")
+        return execute(sql, *more)
+
+    renamed = []
+    with connection.execute_wrapper(rename):
+        admin_client.post(reverse("admin:approvals_process_order", args=[process.pk]), {"move": f"{nodes[1].pk}:up"})
+    assert renamed
+    process.refresh_from_db()
+    assert process.title == "Renamed meanwhile"
+
+
 def test_a_copy_is_inactive_and_has_a_key_of_its_own(admin_client, process, sandbox, template):
     person = a_person("ann")
     node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
@@ -227,6 +247,9 @@ def test_a_copy_is_inactive_and_has_a_key_of_its_own(admin_client, process, sand
     process.refresh_from_db()
     assert process.is_active
     assert process.nodes.get().rules.count() == 1
+    Process.objects.update(title="T" * 100)
+    admin_client.post(reverse("admin:approvals_process_copy", args=[process.pk]))
+    assert Process.objects.get(key="travel-copy-3").title == "T" * 93 + " (copy)"
     assert admin_client.get(reverse("admin:approvals_process_copy", args=[process.pk])).status_code == 405
 
 
@@ -272,6 +295,29 @@ def test_the_list_of_processes_has_a_constant_number_of_queries(admin_client, dj
 
     ask(1)
     ask(20)
+
+
+def test_a_processs_page_has_a_constant_number_of_queries(admin_client, process, sandbox, template):
+    alibaba = AlibabaCloudSms.objects.create(key="main", name="Main", **ALIBABA)
+    url = reverse("admin:approvals_process_change", args=[process.pk])
+    admin_client.get(url)
+
+    def queries(count):
+        for number in range(count):
+            own = SmsTemplate.objects.create(key=f"t{count}-{number}", name="Own", text=TEXT, purpose="approval")
+            TemplateCode.objects.create(
+                template=own, service=alibaba, code=f"SMS_{count}{number}", platform_status="rejected"
+            )
+            for service in (sandbox, alibaba):
+                key = f"{service.key}-{count}-{number}"
+                Node.objects.create(process=process, key=key, title=key, sms_service=service, sms_template=own)
+        with CaptureQueriesContext(connection) as captured:
+            steps = admin_client.get(url).context["steps"]
+        assert [len(each.problems) for each in steps] == [1, 2] * (len(steps) // 2)
+        return len(captured)
+
+    queries(1)  # Django looks up kinds of rows once
+    assert queries(2) == queries(9)
 
 
 @pytest.mark.parametrize(("model", "queries"), [("request", 5), ("task", 4), ("event", 4), ("nodetext", 4)])

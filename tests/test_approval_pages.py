@@ -1,14 +1,21 @@
 """The pages of approvals: the inbox, a request's page, and what their buttons do."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from uuid import uuid4
 
 import pytest
+import time_machine
 from django.conf import settings
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import ProtectedError
 from django.shortcuts import resolve_url
 from django.test import Client
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from approvals.api import approve, send_back, submit, withdraw
 from approvals.models import Event, Request, Task
@@ -113,7 +120,7 @@ def test_opening_links_changes_nothing(people, as_user):
     for action in ("approve", "reject", "return", "transfer"):
         response = client.get(reverse("approvals:act_on_task", args=[task.pk, action]))
         assert response.url == reverse("approvals:request", args=[row.pk])
-    assert client.get(reverse("approvals:approve_selected")).status_code == 405
+    assert client.get(reverse("approvals:approve_selected")).url == reverse("approvals:todo")
     client = as_user(people["ann"])
     for action in ("withdraw", "remind", "resume", "resubmit"):
         assert client.get(reverse("approvals:act_on_request", args=[row.pk, action])).status_code == 302
@@ -189,6 +196,18 @@ def test_a_task_is_transferred_to_somebody_who_was_searched_for(people, as_user)
     assert task_of(row, people["dan"])
 
 
+def test_a_transfer_that_is_refused_keeps_what_was_typed(people, as_user):
+    row = submit(a_process(step(people["bob"], people["dan"])), people["ann"])
+    client = as_user(people["bob"])
+    assert '<input type="hidden" name="find" value="da">' in page(client, row, find="da").text
+    response = act(
+        client, row, "transfer", user=people["bob"], to=people["dan"].pk, find="a", comment="My words, long and many"
+    )
+    assert "already" in response.context["failed"].words
+    assert "My words, long and many" in response.text
+    assert re.findall(r'name="to" value="(\d+)" required checked', response.text) == [str(people["dan"].pk)]
+
+
 def test_only_those_who_can_transfer_search_for_people(people, as_user):
     row = submit(a_process(step(people["bob"])), people["ann"])
     assert not page(as_user(people["ann"]), row, find="da").context["found"]
@@ -240,10 +259,20 @@ def test_a_reminder_that_comes_too_soon_says_when_the_next_is_possible(people, a
     assert "Ann reminded Bob." in response.text
 
 
-def test_an_administrator_resumes_a_paused_request(people, as_user):
+def test_while_a_reminder_is_too_soon_the_page_says_so_instead_of_offering_it(people, as_user):
+    row = submit(a_process(step(people["bob"])), people["ann"])
+    client = as_user(people["ann"])
+    assert "remind" in buttons(page(client, row))
+    shown = act(client, row, "remind")
+    assert "remind" not in buttons(shown)
+    assert "The next one is possible from" in shown.text
+
+
+@pytest.mark.parametrize("also", [[], ["view_request"]])
+def test_an_administrator_resumes_a_paused_request(people, as_user, also):
     row = submit(a_process(step(a_role("Empty"))), people["ann"])
     assert "an administrator has to resume it" in page(as_user(people["ann"]), row).text
-    people["eve"].user_permissions.add(*Permission.objects.filter(codename__in=["view_request", "manage_request"]))
+    people["eve"].user_permissions.add(*Permission.objects.filter(codename__in=[*also, "manage_request"]))
     client = as_user(people["eve"])
     response = page(client, row, find="bob")
     assert {"resume", "withdraw"} <= buttons(response)
@@ -274,6 +303,16 @@ def test_marked_requests_are_approved_each_for_itself(people, as_user):
     assert told(response) == ["1 request was approved."]
 
 
+def test_whoever_approves_marked_requests_comes_back_to_the_same_list(people, as_user):
+    row = submit(a_process(step(people["bob"])), people["ann"], title="Rome & Pisa")
+    client = as_user(people["bob"])
+    shown = client.get(reverse("approvals:todo"), {"q": "Rome &", "before": 10**9})
+    (action,) = re.findall(r'action="(/approvals/approve/[^"]*)"', shown.text)
+    assert client.get(unescape(action)).url == f"{reverse('approvals:todo')}?q=Rome+%26&before=1000000000"
+    response = client.post(unescape(action), {"task": task_of(row, people["bob"]).pk})
+    assert response.url == f"{reverse('approvals:todo')}?q=Rome+%26&before=1000000000"
+
+
 def test_a_request_is_begun_without_code(people, as_user):
     a_process(step(people["bob"]), description="Say where to.")
     a_process(step(people["bob"]), key="coded", title="Coded", has_start_page=False)
@@ -298,6 +337,54 @@ def test_a_request_is_begun_without_code(people, as_user):
     again = client.post(url, data, follow=True)
     assert told(again)[-1] == "This form was sent before, and no second request was made."
     assert Request.objects.count() == 1
+    as_user(people["eve"]).post(url, data)
+    assert Request.objects.count() == 2, "a form is sent once by each person"
+    assert "This field is required." in client.post(url, {**data, "key": ""}).text, "of a field that nobody sees"
+
+
+def test_in_some_processes_only_some_may_begin(people, as_user):
+    a_process(step(people["bob"]), start_role=a_role("Sales", [people["ann"]]))
+    url = reverse("approvals:start", args=["travel"])
+    assert [name for name, user in people.items() if as_user(user).get(url).status_code == 200] == ["ann"]
+    assert not as_user(people["eve"]).get(reverse("approvals:start_list")).context["processes"]
+    assert as_user(people["eve"]).post(url, {"title": "Rome", "key": uuid4()}).status_code == 404
+    as_user(people["ann"]).post(url, {"title": "Rome", "key": uuid4()})
+    assert Request.objects.get().initiator == people["ann"]
+    with pytest.raises(ProtectedError):
+        Group.objects.get().delete()  # or everybody might
+
+
+def test_nobody_begins_any_number_of_requests_by_hand(people, as_user, settings):
+    settings.APPROVALS = {"STARTS_PER_HOUR": 2}
+    process = a_process(step(people["bob"]))
+    submit(process, people["ann"])  # by code
+    client = as_user(people["ann"])
+    url = reverse("approvals:start", args=["travel"])
+    with time_machine.travel(datetime(2026, 3, 1, 10, 0, tzinfo=UTC), tick=False) as clock:
+        keys = [uuid4() for _ in range(3)]
+        for key in keys[:2]:
+            assert client.post(url, {"title": "Rome", "key": key}).status_code == 302
+            clock.shift(timedelta(minutes=5))
+        refused = client.post(url, {"title": "Rome, by train", "reason": "So slow", "key": keys[2]})
+        assert "You have begun 2 requests within an hour. The next one is possible from" in refused.text
+        assert date_format(localtime(datetime(2026, 3, 1, 11, 0, tzinfo=UTC)), "DATETIME_FORMAT") in refused.text
+        assert "So slow" in refused.text
+        assert client.post(url, {"title": "Rome", "key": keys[1]}).status_code == 302, "the same form again"
+        assert Request.objects.count() == 3
+        as_user(people["eve"]).post(url, {"title": "Rome", "key": uuid4()})
+        clock.move_to(datetime(2026, 3, 1, 11, 0, tzinfo=UTC), tick=False)
+        client.force_login(people["ann"])
+        assert client.post(url, {"title": "Rome", "key": keys[2]}).status_code == 302
+    assert Request.objects.count() == 5
+
+
+def test_what_is_wrong_with_a_field_is_told_to_those_who_hear_it(people, as_user):
+    a_process(step(people["bob"]))
+    shown = as_user(people["ann"]).post(reverse("approvals:start", args=["travel"]), {"title": "", "key": uuid4()}).text
+    (described,) = re.findall(r'<input[^>]* aria-describedby="([^"]+)"', shown)
+    for name in described.split():
+        assert f'id="{name}"' in shown
+    assert described.endswith("_error")
 
 
 def test_the_timeline_shows_who_did_what(people, as_user):
@@ -342,6 +429,13 @@ def test_what_a_request_is_about_is_shown_and_may_be_gone(people, as_user):
     assert "The subject" in page(as_user(people["bob"]), row).text
     role.delete()
     assert "does not exist any more" in page(as_user(people["bob"]), row).text
+    ContentType.objects.filter(pk=row.content_type_id).update(app_label="removed", model="thing")
+    ContentType.objects.clear_cache()
+    try:
+        assert "does not exist any more" in page(as_user(people["bob"]), row).text
+        assert Request.objects.get().subject is None
+    finally:
+        ContentType.objects.clear_cache()
 
 
 def test_lists_are_searched_and_paged(people, as_user):
@@ -356,6 +450,8 @@ def test_lists_are_searched_and_paged(people, as_user):
     second = client.get(url + first.older).context["page"]
     third = client.get(url + second.older).context["page"]
     assert (len(third.rows), third.older) == (10, "")
+    newest = client.get(f"{url}?after={first.rows[0].pk}").context["page"]
+    assert (newest.rows, newest.newer) == (first.rows, ""), "nothing is newer than the newest"
     back = client.get(url + third.newer).context["page"]
     assert [task.pk for task in back.rows] == [task.pk for task in second.rows]
     found = client.get(url, {"q": "trip 4"}).context["page"]

@@ -223,3 +223,16 @@ def test_a_request_that_fails_does_not_keep_the_others_waiting(after, people, mo
     monkeypatch.undo()
     sweep_task()
     assert kinds(broken)["reminded"] == 1
+
+
+def test_any_number_of_requests_that_fail_do_not_keep_the_others_waiting(after, people, monkeypatch):
+    ini, ann, _ben, _cat = people
+    monkeypatch.setattr("approvals.sweeping.STEP", 2)
+    process = a_process(step(ann, remind_after=HOUR))
+    broken, fine = [submit(process, ini) for _ in range(5)], submit(process, ini)
+    version = broken[0].process_version
+    version.pk, version.digest, version.definition = None, "broken", {"nothing": "of what is needed"}
+    version.save()
+    type(fine).objects.filter(pk__in=[request.pk for request in broken]).update(process_version=version)
+    after(HOUR)
+    assert kinds(fine)["reminded"] == 1
