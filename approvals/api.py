@@ -48,7 +48,7 @@ from .options import (
     options_for,
     return_targets,
 )
-from .rows import database, requests, tasks
+from .rows import database, locked, requests, tasks
 from .times import minute
 from .versions import current_version
 
@@ -279,7 +279,7 @@ def _create(**fields: Any) -> Request:
     except IntegrityError:
         same = requests().filter(initiator=fields["initiator"], submission_key=fields["submission_key"])
         # A locking read: where transactions keep a snapshot, a plain one might not show it.
-        first = same.select_for_update().first() if fields["submission_key"] else None
+        first = locked(same).first() if fields["submission_key"] else None
         if first is None:
             raise
         raise conflict_with_first(first) from None

@@ -41,7 +41,7 @@ from .definitions import NodeDefinition, json_pk
 from .models import Event, NodeVisit, Request, Task
 from .names import name_of
 from .registry import get_predicate
-from .rows import database, events, requests, tasks, visits
+from .rows import database, events, locked, requests, tasks, visits
 from .signals import node_reached, request_changed, task_handled
 from .texting import mark_handled, write_text
 
@@ -61,7 +61,7 @@ def acting(request_id: int, actor: Any) -> Iterator["Run"]:
         row = requests().filter(pk=request_id)
         row.update(version=F("version") + 1)
         # Once more as a locking read: where transactions keep a snapshot, a plain one would show what was before.
-        run = Run(row.select_for_update().get(), actor)
+        run = Run(locked(row).get(), actor)
         yield run
         run.say_all()
 
@@ -312,14 +312,14 @@ class Run:
         Raises:
             Task.DoesNotExist: there is no such task.
         """
-        task = tasks().select_for_update().get(pk=pk, request=self.request)
-        task.visit = visits().select_for_update().get(pk=task.visit_id)
+        task = locked(tasks()).get(pk=pk, request=self.request)
+        task.visit = locked(visits()).get(pk=task.visit_id)
         task.request = task.visit.request = self.request
         return task
 
     def visit(self) -> NodeVisit | None:
         """The visit to the node at which the request stands; ``None`` where it stands at none."""
-        return visits().select_for_update().filter(request=self.request, status__in=OPEN_VISITS).first()
+        return locked(visits()).filter(request=self.request, status__in=OPEN_VISITS).first()
 
     def pending(self) -> list[Task]:
         """What the request waits for."""
@@ -330,7 +330,7 @@ class Run:
         return found
 
     def _tasks_of(self, visit: NodeVisit) -> Any:
-        return tasks().select_for_update().filter(visit=visit)
+        return locked(tasks()).filter(visit=visit)
 
     def _here(self, visit: NodeVisit) -> Any:
         """The tasks at a visit that count: those that are open, and those by which it was approved."""

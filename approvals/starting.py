@@ -17,7 +17,7 @@ from .conf import get_settings
 from .conflicts import conflict_with_first
 from .exceptions import Throttled
 from .models import Node, Process, Request
-from .rows import database, requests
+from .rows import database, locked, requests
 from .times import minute
 
 _HOUR = timedelta(hours=1)
@@ -45,7 +45,7 @@ def start(process: Process, user: Any, *, title: str, reason: str, key: uuid.UUI
     """
     with transaction.atomic(using=database()):
         # One at a time for each person: forms that are sent at the same moment have to count each other.
-        get_user_model()._base_manager.using(database()).select_for_update().get(pk=user.pk)
+        locked(get_user_model()._base_manager.using(database())).get(pk=user.pk)
         if first := requests().filter(initiator=user, submission_key=key).first():
             raise conflict_with_first(first)
         _check_limit(user)

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
+from threading import Event as Moment
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from approvals.api import approve, reject, remind, resume, send_back, submit, transfer, withdraw
 from approvals.choices import OPEN_VISITS, EventKind, NodeMode, RequestStatus, TaskStatus, TextState, WithdrawPolicy
+from approvals.engine import acting
 from approvals.exceptions import Conflict, Throttled
 from approvals.models import Event, NodeText, NodeVisit, Process, Request, Task, TextRecipient
 from approvals.sweeping import sweep
@@ -337,6 +339,32 @@ def texts_per_number_and_notification() -> int:
     """The most texts that anybody got of one event."""
     rows = Counter(SmsMessage.objects.values_list("batch", "phone_number"))
     return max(rows.values())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_each_other(broker, sandbox) -> None:
+    ini, ann = persons("ini", "ann")
+    process = a_process(step(ann, sms_service=sandbox, sms_template=an_approval_template()))
+    request = submit(process, ini)
+    text = NodeText.objects.filter(request=request)
+    text_is_held, request_is_held = Moment(), Moment()
+
+    def hand_over() -> None:
+        with transaction.atomic():
+            text.update(sweep_at=timezone.now())
+            text_is_held.set()
+            request_is_held.wait(1)
+            time.sleep(0.3)
+            text.update(sweep_at=None)  # of a row that this transaction has written: its foreign keys are checked
+
+    def act() -> None:
+        text_is_held.wait(10)
+        with acting(request.pk, None):
+            request_is_held.set()
+            text.update(sweep_at=timezone.now())
+
+    assert Track().run([hand_over, act]) == [None, None]
 
 
 @pytest.mark.parametrize("repetitions", [4, pytest.param(100, marks=pytest.mark.soak)])
