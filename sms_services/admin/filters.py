@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import BooleanField, F, Func, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -60,19 +61,37 @@ class TemplateFilter(_RelationFilter):
         return [(str(pk), name) for pk, name in SmsTemplate.objects.values_list("pk", "name")]
 
 
+class _IsAmong(Func):
+    """A primary key among those of a query, looked up one by one: as many rows are read as that query has.
+
+    PostgreSQL takes an ``IN`` for a hint that it will soon meet enough of them on its way through the log, and where
+    none has the other filters' values, it reads the log to its end.
+    """
+
+    template = "%(expressions)s"
+    arg_joiner = " IN "
+    output_field = BooleanField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="%(expressions)s)", arg_joiner=" = ANY(ARRAY", **context)
+
+
 class FailedTryFilter(admin.SimpleListFilter):
     """Messages with a try of this outcome, whatever became of them in the end.
 
-    A refused try is the last one: the status "failed" and the kinds of errors find those.
+    A refused try is none to choose: it always ends its message, as failed and with a kind, which have filters.
     """
 
     title = _("failed try")
     parameter_name = "try"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(value, label) for value, label in Outcome.choices if value in (Outcome.NOT_SENT, Outcome.UNCERTAIN)]
+        return [(outcome.value, outcome.label) for outcome in (Outcome.NOT_SENT, Outcome.UNCERTAIN)]
 
     def queryset(self, request: HttpRequest, messages: Any) -> Any:
         if not self.value():
             return messages
-        return messages.filter(Exists(SmsAttempt.objects.filter(message=OuterRef("pk"), outcome=self.value())))
+        if self.value() not in dict(self.lookup_choices):
+            raise IncorrectLookupParameters
+        tries = SmsAttempt.objects.filter(outcome=self.value()).order_by()
+        return messages.filter(_IsAmong(F("pk"), Subquery(tries.values("message").distinct())))
