@@ -56,7 +56,8 @@ def administrators() -> list[Any]:
 
 def users_who_manage() -> Any:
     """The default of the setting ``ADMINISTRATORS``: whoever may manage requests, superusers included."""
-    return ModelBackend().with_perm(MANAGE, is_active=True if has_is_active() else None).order_by("pk")
+    is_active: Any = True if has_is_active() else None  # None: whether or not
+    return ModelBackend().with_perm(MANAGE, is_active=is_active).order_by("pk")
 
 
 def manages(user: Any) -> bool:
