@@ -6,10 +6,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from notifications.directory import members, role_holders, subtree
+from notifications.directory import has_is_active, members, role_holders, subtree
 from notifications.models import Department
 
 from .choices import InitiatorPolicy, NodeKind, RuleSource
@@ -56,12 +56,18 @@ def administrators() -> list[Any]:
 
 def users_who_manage() -> Any:
     """The default of the setting ``ADMINISTRATORS``: whoever may manage requests, superusers included."""
-    return ModelBackend().with_perm(MANAGE).order_by("pk")
+    is_active: Any = True if has_is_active() else None  # None: whether or not
+    return ModelBackend().with_perm(MANAGE, is_active=is_active).order_by("pk")
 
 
 def manages(user: Any) -> bool:
     """Whether a user may act on the requests of others."""
     return bool(user.is_active and user.has_perm(MANAGE))
+
+
+def only_active(users: "QuerySet[Any]") -> "QuerySet[Any]":
+    """Those whose accounts are not deactivated; not every user model knows that."""
+    return users.filter(is_active=True) if has_is_active() else users
 
 
 def active_users(ids: Iterable[Any]) -> list[Any]:

@@ -32,6 +32,9 @@ def test_the_reference_project_is_fine():
         ({"USER_NICK": 7}, "USER_NICK"),
         ({"USER_NICK": "approvals.names.nobody"}, "nobody"),
         ({"ADMINISTRATORS": ""}, "ADMINISTRATORS"),
+        ({"STARTS_PER_HOUR": 0}, "STARTS_PER_HOUR"),
+        ({"STARTS_PER_HOUR": "20"}, "STARTS_PER_HOUR"),
+        ({"STARTS_PER_HOUR": True}, "STARTS_PER_HOUR"),
         ({"ADMINISTRATORS": "no.such.module"}, "no"),
     ],
 )
@@ -46,6 +49,8 @@ def test_a_setting_is_a_function_or_its_path(settings):
     settings.APPROVALS = {"USER_NICK": "approvals.nobody"}
     with pytest.raises(ImproperlyConfigured, match="USER_NICK"):
         get_settings().function("USER_NICK")
+    settings.APPROVALS = {"STARTS_PER_HOUR": None}
+    assert get_settings().STARTS_PER_HOUR is None
 
 
 @pytest.mark.parametrize("schedule", [None, {}, {"other": {"task": "other", "schedule": 10.0}}])

@@ -22,6 +22,7 @@ from kombu import Connection
 
 from approvals.api import approve
 from approvals.models import NodeText, Process, Request, Task
+from config.demo_approvals import make_approvals
 from notifications.models import Department, NotificationPreset
 from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 
@@ -275,6 +276,8 @@ class TestDemo:
             assert f"{name} / {name}" in shown
             assert client.login(username=name, password=name)
             assert client.get("/admin/sms_services/smsservice/").status_code == 200
+            assert client.get(f"/approvals/requests/{Request.objects.get().pk}/").status_code == 200
+            assert client.get("/admin/approvals/process/").status_code == 200
         assert client.get("/admin/sms_services/smsservice/add/").status_code == 403
 
     def test_it_fills_the_sandbox_inbox(self, settings):
@@ -304,6 +307,13 @@ class TestDemo:
         request.refresh_from_db()
         assert request.status == "approved"
         assert set(NodeText.objects.values_list("problem", flat=True)) == {""}
+
+    def test_approvals_are_made_as_a_whole_or_not_at_all(self):
+        service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+        tomas = User.objects.create(username="tomas")
+        with pytest.raises(KeyError):  # there are no templates yet
+            make_approvals(service, tomas, [tomas], tomas)
+        assert not Process.objects.exists()
 
     def test_the_second_time_changes_nothing(self, settings, capsys):
         settings.DEBUG = True

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from notifications.admin.finding import KINDS, USERS
 
 from .. import api
+from ..approvers import only_active
 from ..exceptions import Conflict, NotAllowed, Throttled
 from ..forms import ResubmitForm
 from ..models import Request, Task
@@ -42,7 +43,7 @@ def _send_back(request: HttpRequest, task: Task) -> None:
 
 
 def _transfer(request: HttpRequest, task: Task) -> None:
-    to = KINDS[USERS].chosen([request.POST.get("to", "")]).filter(is_active=True).first()
+    to = only_active(KINDS[USERS].chosen([request.POST.get("to", "")])).first()
     if to is None:
         raise NotAllowed(_("Choose to whom it is transferred."))
     api.transfer(task, request.user, to, _comment(request))
@@ -57,7 +58,7 @@ def _remind(request: HttpRequest, row: Request) -> None:
 
 
 def _resume(request: HttpRequest, row: Request) -> None:
-    users = list(KINDS[USERS].chosen(request.POST.getlist("users")).filter(is_active=True))
+    users = list(only_active(KINDS[USERS].chosen(request.POST.getlist("users"))))
     api.resume(row, request.user, users=users or None)
 
 

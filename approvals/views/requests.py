@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from notifications.admin.finding import KINDS, USERS, user_label
 
 from ..api import options_for
+from ..approvers import only_active
 from ..choices import CommentPolicy
 from ..forms import ResubmitForm
 from ..inbox import counts
@@ -99,7 +100,7 @@ def _found(request: HttpRequest, options: Options) -> dict[str, Any]:
     words = sent.get("find", "").replace("\x00", "").strip()[:100]
     if not words or not (options.transferable or options.can_resume):
         return {"find": "", "found": ()}
-    found = KINDS[USERS].matching(words).filter(is_active=True)[: MOST_FOUND + 1]
+    found = only_active(KINDS[USERS].matching(words))[: MOST_FOUND + 1]
     people = [(user.pk, user_label(user)) for user in found]
     return {"find": words, "found": people[:MOST_FOUND], "found_more": len(people) > MOST_FOUND}
 

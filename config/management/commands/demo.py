@@ -141,7 +141,7 @@ class Command(BaseCommand):
         if new:
             user.set_password("support")
             user.save()
-            ours = Permission.objects.filter(content_type__app_label__in=["sms_services", "notifications"])
+            ours = Permission.objects.filter(content_type__app_label__in=["sms_services", "notifications", "approvals"])
             user.user_permissions.set(ours.filter(codename__startswith="view_"))
             user.user_permissions.add(ours.get(codename="send_test_smsservice"))
         return _login(user, "support", "may look at everything and send test texts")
