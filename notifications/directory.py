@@ -16,21 +16,26 @@ from .conf import get_settings
 from .models import Department, Notification
 from .rows import database
 
+#: Branches of one query: SQLite takes no condition of more than a thousand parts.
+_BRANCHES = 400
 #: The annotation with which ``with_number`` adds a user's number.
 NUMBER = "sms_number"
 
 
 def subtree(department_ids: Iterable[int]) -> list[int]:
-    """The ids of departments and of all departments below them, in two queries."""
+    """The ids of departments and of all departments below them, in two queries; a further one for many branches."""
     rows = Department.objects.using(database())
-    paths = sorted(rows.filter(pk__in=list(department_ids)).values_list("path", flat=True))
-    below = Q(pk__in=())
-    last = None
-    for path in paths:
-        if last is None or not path.startswith(last):  # else it lies below one that is there already
+    branches: list[str] = []
+    for path in sorted(rows.filter(pk__in=list(department_ids)).values_list("path", flat=True)):
+        if not branches or not path.startswith(branches[-1]):  # else it lies below one that is there already
+            branches.append(path)
+    found: list[int] = []
+    for start in range(0, len(branches), _BRANCHES):
+        below = Q(pk__in=())
+        for path in branches[start : start + _BRANCHES]:
             below |= Q(path__startswith=path)
-            last = path
-    return list(rows.filter(below).order_by().values_list("pk", flat=True)) if paths else []
+        found += rows.filter(below).order_by().values_list("pk", flat=True)
+    return found
 
 
 def including(department_ids: list[int], *, subdepartments: bool) -> list[int]:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from sms_services.models import SmsBatch, SmsMessage
@@ -22,7 +23,7 @@ BATCH = 1_000
 
 
 def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[int]:
-    """Delete finished notifications that are older than ``RETENTION_DAYS``; goes on only while it is iterated over.
+    """Delete notifications that ended before ``RETENTION_DAYS``; goes on only while it is iterated over.
 
     Args:
         batch_size: rows of one transaction.
@@ -37,7 +38,9 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[int]:
     days = get_settings().RETENTION_DAYS
     if days is None:
         return
-    old = notifications().filter(created_at__lt=timezone.now() - timedelta(days=days), finished_at__isnull=False)
+    old = notifications().filter(finished_at__lt=timezone.now() - timedelta(days=days))
+    # A retry reads from it whom it is for, until it has come to all of them.
+    old = old.exclude(Exists(notifications().filter(retry_of=OuterRef("pk"), expanded_at=None)))
     last = 0
     # By primary key: what is deleted does not shift what follows.
     while notification := old.filter(pk__gt=last).order_by("pk").first():

@@ -57,6 +57,33 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(expanding, "ROUND_SECONDS", 0.0)
 
 
+@pytest.mark.parametrize("what", ["another worker goes on", "it is paused", "it is cancelled"])
+def test_a_page_is_written_only_by_whoever_still_has_the_notification(broker, text, monkeypatch, what):
+    """Between the reading of a page and its writing, anything may happen: then nothing of it is written."""
+    sent = tell(people(5))
+    monkeypatch.setattr("notifications.expansion.pages.PAGE", 2)
+    broker.take()
+    slow = expanding._Expansion(expanding._taken(sent.pk))
+    read = slow._source.page_after
+
+    def read_slowly(cursor, skip_all):
+        page = read(cursor, skip_all)
+        monkeypatch.setattr(slow._source, "page_after", read)
+        if what == "another worker goes on":
+            Notification.objects.update(leased_until=None)
+            expanding.expand(sent.pk)
+        elif what == "it is paused":
+            pause(sent)
+        else:
+            Notification.objects.update(status=NotificationStatus.CANCELLED)
+        return page
+
+    monkeypatch.setattr(slow._source, "page_after", read_slowly)
+    assert slow.run(until=0.0) is False
+    told = Recipient.objects.filter(notification=sent)
+    assert told.count() == told.values("user").distinct().count() == (5 if what == "another worker goes on" else 0)
+
+
 def tell(users, **options):
     return notify(**{"service": "sandbox", "template": "news", "users": users, **options})
 
@@ -191,6 +218,16 @@ class TestPause:
 
 
 class TestCancel:
+    def test_its_counts_say_at_once_that_nothing_more_leaves(self, broker, text):
+        """However many there are to be marked one by one."""
+        sent = tell(people(3))
+        broker.work()
+        broker.take()
+        Notification.objects.update(status=NotificationStatus.CANCELLED)  # as when the rows are still to be marked
+        SmsBatch.objects.update(state=BatchState.CLOSED)
+        SmsMessage.objects.update(status=QUEUED)
+        assert (sent.counts()["skipped"], sent.counts()["queued"], sent.counts()["total"]) == (3, 0, 3)
+
     def test_what_has_not_left_is_skipped_at_once(self, broker, text):
         sent = tell(people(3))
         broker.work()
@@ -354,7 +391,8 @@ class TestPurge:
     @pytest.fixture
     def old(self, eager, text):
         sent = tell(people(5))
-        Notification.objects.update(created_at=timezone.now() - timedelta(days=181))
+        long_ago = timezone.now() - timedelta(days=181)
+        Notification.objects.update(created_at=long_ago, finished_at=long_ago)
         return sent
 
     def test_what_is_old_goes_and_its_messages_stay(self, old, text):
@@ -367,6 +405,19 @@ class TestPurge:
         assert SmsMessage.objects.filter(batch=None).count() == 5
         assert SmsBatch.objects.count() == 1
 
+    def test_what_was_scheduled_long_ago_and_ended_lately_stays(self, old):
+        Notification.objects.update(finished_at=timezone.now())
+        assert sum(purge()) == 0
+
+    def test_a_retry_keeps_its_people(self, old, broker):
+        SmsMessage.objects.filter(batch=old.batch).update(status="failed")
+        broker.app.conf.update(task_always_eager=False)
+        retry = retry_failed(old)
+        assert sum(purge()) == 0
+        work_all(broker)
+        assert retry.counts()["sent"] == 5
+        assert sum(purge()) == 1
+
     def test_what_has_not_ended_stays(self, broker, text):
         tell(people(2))
         Notification.objects.update(created_at=timezone.now() - timedelta(days=500))
@@ -377,7 +428,8 @@ class TestPurge:
         assert sum(purge()) == 0
 
     def test_messages_that_are_purged_take_their_recipients_along(self, old):
-        SmsMessage.objects.update(created_at=timezone.now() - timedelta(days=181))
+        long_ago = timezone.now() - timedelta(days=181)
+        SmsMessage.objects.update(created_at=long_ago, sent_at=long_ago)
         for _ in purge_messages():
             pass
         assert not Recipient.objects.exists()

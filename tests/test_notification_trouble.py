@@ -16,7 +16,7 @@ from notifications.choices import NotificationProblem, NotificationStatus
 from notifications.exceptions import InvalidTime
 from notifications.expansion.expanding import expand
 from notifications.expansion.writing import Writer
-from notifications.models import Notification, SuppressedNumber
+from notifications.models import Department, Notification, SuppressedNumber
 from notifications.signals import notification_finished
 from notifications.sweeping import sweep
 from sms_services.choices import MessageStatus
@@ -142,6 +142,29 @@ class TestHeldBacklog:
         work_all(broker)
         assert set(states(sent).values()) == {SENT}
         assert not SmsBatch.objects.get().is_put_off
+
+
+def with_even_numbers_only(users):
+    return users.filter(username__endswith="2").annotate(sms_number=F("mobile_number__number"))
+
+
+def test_whom_the_projects_function_leaves_out_is_recorded(broker, text, settings):
+    settings.NOTIFICATIONS = {"PHONE_NUMBER": with_even_numbers_only}
+    sent = tell(people(3))
+    work_all(broker)
+    assert now(sent).counts()["total"] == 3
+    assert sorted(states(sent).values()).count("no_number") >= 1
+    assert now(sent).counts()["sent"] + now(sent).counts()["skipped"] == 3
+
+
+def test_many_branches_of_the_tree(broker, text):
+    """More than SQLite takes in one condition."""
+    rows = [Department(name=f"Branch {n}", path=f"{n:04}", depth=1) for n in range(1, 1_201)]
+    Department.objects.bulk_create(rows)
+    Department.objects.order_by("path").last().members.add(people(1)[0])
+    sent = tell(None, departments=Department.objects.all())
+    work_all(broker)
+    assert set(states(sent).values()) == {SENT}
 
 
 class TestUnresolvable:

@@ -89,9 +89,12 @@ class Directory:
         accounts = self._known(ids) if skip_all else self._accounts(ids)
         numbers = {user: readable_number(account.number) for user, account in accounts.items()}
         choice = Choice(self._batch, [number for number in numbers.values() if number], skip_all, is_first=is_first)
+        left_out = self._left_out(ids, accounts)
         people = []
         for user in ids:
-            if user not in accounts:  # deleted a moment ago
+            if user in left_out:
+                people.append(Person(user, via.get(user, "[]"), skip_all or SkipReason.NO_NUMBER))
+            if user not in accounts:  # left out, or deleted a moment ago
                 continue
             account, number = accounts[user], numbers[user]
             reason = choice.reason_to_skip(number, is_active=account.is_active)
@@ -100,6 +103,11 @@ class Directory:
             else:
                 people.append(Person(user, via.get(user, "[]"), "", str(number), *self._variables.own(account.values)))
         return people
+
+    def _left_out(self, ids: Sequence[Any], accounts: "dict[Any, Account]") -> set[Any]:
+        """Whom the host's function for numbers has left out of the users that it was given."""
+        missing = [user for user in ids if user not in accounts]
+        return set(users().filter(pk__in=self._listed(missing)).values_list("pk", flat=True)) if missing else set()
 
     def _known(self, ids: Sequence[Any]) -> "dict[Any, Account]":
         """Who nobody writes to any more: neither numbers nor fields are read, so that nothing about them can fail."""

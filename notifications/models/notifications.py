@@ -27,10 +27,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """The counts of several notifications by their primary keys, in three queries; see ``Notification.counts``."""
         known: dict[int, Counts] = {}
         batches: dict[int, int] = {}
-        for pk, batch, final in self.values_list("pk", "batch", "final_counts"):
+        cancelled: set[int] = set()
+        for pk, batch, final, status in self.values_list("pk", "batch", "final_counts", "status"):
             known[pk] = final or dict.fromkeys([*MessageStatus.values, "total"], 0)
             if final is None:
                 batches[batch] = pk
+            if status == NotificationStatus.CANCELLED:
+                cancelled.add(pk)
         messages = SmsMessage.objects.using(self.db).filter(batch__in=batches).order_by()
         for batch, status, count in messages.values_list("batch", "status").annotate(models.Count("pk")):
             known[batches[batch]][status] += count
@@ -39,6 +42,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             known[pk][MessageStatus.SKIPPED] += count
         for pk in batches.values():
             known[pk]["total"] = sum(known[pk].values())
+        for pk in cancelled:  # its batch is closed: what is queued never leaves, and is marked so in its turn
+            known[pk][MessageStatus.SKIPPED] += known[pk][MessageStatus.QUEUED]
+            known[pk][MessageStatus.QUEUED] = 0
         return known
 
     def _recipients(self) -> "models.QuerySet[Recipient]":
