@@ -760,6 +760,16 @@ class TestReviewNumbers:
         assert client.verify(client.challenge(OTHER), self.CODE).status_code == 400
         assert client.user_id is None
 
+    def test_an_account_that_has_proved_a_number_since_is_its_owners_alone(self, front_end, clock):
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        assert proved(reviewer, OTHER).status_code == 200
+        clock.shift(61)
+        again = front_end()
+        assert again.verify(again.challenge(), self.CODE).json()["created"] is True
+        assert again.user_id != reviewer.user_id
+        assert ReviewNumber.objects.get().user_id == again.user_id
+
     def test_it_works_where_people_may_not_register(self, front_end, login):
         login.allow_registration = False
         login.save()

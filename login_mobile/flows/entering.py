@@ -118,19 +118,21 @@ def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Ve
     if review is None:  # its time is over, or somebody has proved to have the number meanwhile
         _use(proof)
         raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
-    user, created = review.user, review.user_id is None
+    # An account that has proved a number of its own since is its owner's alone: the next reviewer gets a new one.
+    created = review.user_id is None or MobileNumber.objects.using(database()).filter(user=review.user_id).exists()
+    user: Any = review.user
     name = _nickname(proof, nickname) if created else ""
     _use(proof)
     if created:
         with transaction.atomic(using=database()):
             user = make_user(review.number, name, proof.login)
-            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
+            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=review.user_id)
             if not rows.update(user=user):  # another code was faster: it is its account
                 transaction.set_rollback(True, using=database())
                 created = False
         if not created:
             user = ReviewNumber.objects.using(database()).get(pk=review.pk).user
-    number = MobileNumber(user=user, number=review.number)
+    number = MobileNumber(user_id=user.pk, number=review.number)
     verified = Verified(user, created=created, number=number, login=proof.login, is_review=True)
     _check_backends(request, proof, verified)
     return _welcome(request, proof, verified)
