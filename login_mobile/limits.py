@@ -17,6 +17,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
 ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
 PREFIX_CAP, COUNTRY_CAP, CAP = "prefix_cap", "country_cap", "cap"
+KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP = "known_prefix_cap", "known_country_cap"
 
 
 def sends(login: MobileLogin, number: str, device: Device | None) -> Counter:
@@ -40,16 +41,14 @@ def address_sends(login: MobileLogin, address: str) -> Counter:
 def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[Counter]:
     """The budgets of one login. Rows that many share are locked last, so that they are held for the shortest time.
 
-    A browser that has logged in as the number counts towards the whole only: what strangers ask for in a country or
-    prefix does not lock it out.
+    Browsers that have logged in as their numbers have budgets of their own in a country and prefix, as large: what
+    strangers ask for there does not lock them out, and whoever has many numbers is stopped all the same.
     """
-    whole = Counter(CAP, str(login.pk), (Window(DAY, login.cap_per_day),), order=5)
-    if device is not None:
-        return [whole]
+    in_prefix, in_country = (PREFIX_CAP, COUNTRY_CAP) if device is None else (KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP)
     return [
-        Counter(PREFIX_CAP, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
-        Counter(COUNTRY_CAP, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
-        whole,
+        Counter(in_prefix, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
+        Counter(in_country, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
+        Counter(CAP, str(login.pk), (Window(DAY, login.cap_per_day),), order=5),
     ]
 
 

@@ -348,6 +348,17 @@ class TestLockOut:
         assert front_end().ask(number(91)).status_code in {429, 503}
         assert ada.log_in().status_code == 200
 
+    def test_nor_do_browsers_that_are_known_for_many_numbers_escape_the_caps(self, front_end, clock):
+        a_login(**{**GENEROUS, "cap_per_prefix": 4, "pause_below_percent": 0})
+        client = front_end()
+        for n in range(4):
+            assert client.log_in(number(n)).status_code == 200
+        sent = 0
+        for _ in range(2):
+            clock.shift(61)
+            sent += sum(client.ask(number(n)).status_code == 202 for n in range(4))
+        assert sent == 4
+
     @pytest.mark.parametrize("trick", ["forged", "another number", "changed hands"])
     def test_a_cookie_that_is_not_for_this_number_opens_no_bucket(self, front_end, login, clock, trick):
         ada, mallory = front_end(), front_end(address="198.51.100.9")
