@@ -157,7 +157,9 @@ def test_a_name_that_several_have(world):
 
 def test_the_purge(world):
     hello("--user", "eve")
-    Notification.objects.update(created_at=timezone.now() - timedelta(days=200))
+    call_command("purge_notifications")
+    assert Notification.objects.exists()
+    Notification.objects.update(finished_at=timezone.now() - timedelta(days=200))
     out = io.StringIO()
     call_command("purge_notifications", "--dry-run", stdout=out)
     assert "1 notifications would be deleted" in out.getvalue()
