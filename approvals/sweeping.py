@@ -34,8 +34,8 @@ def sweep() -> None:
     """Everything whose time has come, for as long as a round may take."""
     until = time.monotonic() + ROUND_SECONDS
     now = timezone.now()
-    _with_each(tasks().to_escalate(now), until, lambda run, task: escalate_due(run, task, now))
-    _with_each(tasks().to_remind(now), until, lambda run, task: remind_due(run, task, now))
+    _with_each(tasks().to_escalate(now).order_by("pk"), until, lambda run, task: escalate_due(run, task, now))
+    _with_each(tasks().to_remind(now).order_by("pk"), until, lambda run, task: remind_due(run, task, now))
     for absent in of_absent():
         _with_each(absent, until, replace_absent)
     while time.monotonic() < until and sweep_texts():
@@ -62,13 +62,14 @@ def replace_absent(run: Run, task: Task) -> None:
 
 
 def of_absent() -> Iterator[TaskQuerySet]:
-    """Open tasks of people who cannot act any more: of those who were deleted, and of those who were deactivated.
+    """Open tasks of people who cannot act any more: of all who were deleted, then of each who was deactivated.
 
-    One after the other: asked for both in one, databases look at every task there ever was.
+    Each in the order of an index. Asked for all in one, or by primary key alone, databases look at every task there
+    ever was.
     """
-    yield tasks().filter(open=1, user=None)
-    if has_is_active() and (gone := list(deactivated_with_tasks().values_list("pk", flat=True))):
-        yield tasks().filter(open=1, user__in=gone)
+    gone = list(deactivated_with_tasks().values_list("pk", flat=True)) if has_is_active() else []
+    for user in (None, *gone):
+        yield tasks().filter(open=1, user=user).order_by("user_id", "pk")
 
 
 def deactivated_with_tasks() -> "QuerySet[Any]":
@@ -78,9 +79,12 @@ def deactivated_with_tasks() -> "QuerySet[Any]":
 
 
 def _with_each(due: TaskQuerySet, until: float, do: Callable[[Run, Task], None]) -> None:
-    """Do something for tasks, each with its request locked. Those that fail do not keep the others waiting."""
+    """Do something for tasks, in an order in which primary keys ascend, each with its request locked.
+
+    Those that fail do not keep the others waiting.
+    """
     last = 0
-    while found := list(due.filter(pk__gt=last).order_by("pk").values_list("pk", "request")[:STEP]):
+    while found := list(due.filter(pk__gt=last).values_list("pk", "request")[:STEP]):
         for pk, request_id in found:
             if time.monotonic() > until:
                 return

@@ -15,7 +15,7 @@ from django.utils import timezone
 from approvals.api import approve, counts, options_for, submit
 from approvals.choices import RequestStatus, TaskStatus
 from approvals.models import NodeVisit, ProcessVersion, Request, Task
-from approvals.sweeping import of_absent, sweep
+from approvals.sweeping import STEP, of_absent, sweep
 from tests.approval_processes import a_process, persons, step, task_of
 from tests.services_under_test import broker
 
@@ -137,3 +137,8 @@ def test_the_inbox(size: int, ini_ann: Any) -> None:
             assert whole_tables(rows, TABLES[:1] if name == "found" else TABLES) == [], name
     assert Request.objects.filter(status=RequestStatus.RUNNING).count() == size + 3
     assert not any(tasks.exists() for tasks in of_absent())
+    get_user_model().objects.filter(username__in=["staff1", "staff2"]).update(is_active=False)
+    absent = list(of_absent())
+    assert [tasks.exists() for tasks in absent] == [False, True, True]
+    if size > 50_000 or connection.vendor == "sqlite":
+        assert all("approval_task_open" in tasks[:STEP].explain() for tasks in absent)
