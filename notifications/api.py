@@ -106,7 +106,7 @@ def notify(
 def pause(notification: Notification | int) -> Notification:
     """Stop a scheduled or running notification until it is resumed. What is being sent at this moment still leaves.
 
-    One that is still paused at its ``expires_at`` ends then.
+    One that is still paused at its ``expires_at`` ends then; one of which nothing is left to send, within seconds.
 
     Args:
         notification: a ``Notification`` or its primary key. Its row is read anew; for all functions below as well.
@@ -118,9 +118,10 @@ def pause(notification: Notification | int) -> Notification:
         Notification.DoesNotExist: there is none.
         WrongStatus: it is neither scheduled nor running.
     """
+    then = timezone.now() + timedelta(seconds=POLL)
     with transaction.atomic(using=database()):
         changed = _row(notification).filter(status__in=(NotificationStatus.SCHEDULED, NotificationStatus.RUNNING))
-        paused = {"status": NotificationStatus.PAUSED, "leased_until": None, "sweep_at": F("expires_at")}
+        paused = {"status": NotificationStatus.PAUSED, "leased_until": None, "sweep_at": then}
         if not changed.update(**paused):
             raise _wrong_status(notification, _("Only a scheduled or running notification can be paused."))
         _set_batch(notification, BatchState.HELD)

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 
 from sms_services.choices import MessageStatus, SkipReason
 from sms_services.models import SmsMessage
@@ -21,9 +20,10 @@ def omit(notification_id: int, user_ids: Collection[Any]) -> bool:
         come back to be tried again, or recipients are just being resolved: call it again after some seconds.
     """
     with transaction.atomic(using=database()):
-        # A page of recipients that is being written now has the row locked, and is there afterwards.
+        # A page of recipients that is being written now has the row locked, and is there afterwards. One that was only
+        # read is not written without the lease.
         row = notifications().filter(pk=notification_id)
-        if not row.update(created_at=F("created_at")):
+        if not row.update(leased_until=None):
             return True
         asked = asked_users()
         asked.to([notification_id]).filter(**{f"{asked.user}__in": user_ids}).delete()

@@ -8,16 +8,21 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+
+from sms_services.choices import BatchState, MessageStatus
+from sms_services.models import SmsBatch
 
 from .bell import ring_for
 from .choices import NotificationStatus
 from .conf import get_settings
-from .expansion.ending import done
+from .expansion.ending import all_left, done, with_messages
 from .expansion.expanding import POLL
 from .models import Notification
-from .rows import notifications
+from .models.notifications import NotificationQuerySet
+from .rows import database, notifications
 
 #: Notifications of one step.
 STEP = 500
@@ -45,10 +50,22 @@ def _taken(now: datetime) -> list[Notification]:
     rows.filter(sweep_at__lte=now).update(sweep_at=mark)
     taken = rows.filter(sweep_at=mark)
     paused = taken.filter(status=NotificationStatus.PAUSED)
-    # Nothing of it can leave any more: it goes on, so that this is recorded and it ends.
-    paused.filter(expires_at__lte=now).update(status=NotificationStatus.RUNNING)
-    paused.update(sweep_at=F("expires_at"))
+    _go_on(all_left(paused) | paused.filter(expires_at__lte=now))
+    # What is leaving at this moment may be all that there was.
+    paused.exclude(with_messages(MessageStatus.SENDING)).update(sweep_at=F("expires_at"))
     return list(taken.only("status", "expanded_at", "finished_at", "expires_at"))
+
+
+def _go_on(paused: NotificationQuerySet) -> None:
+    """Nothing of these can leave any more: they run again, so that this is recorded and they end."""
+    for pk in list(paused.values_list("pk", flat=True)):
+        with transaction.atomic(using=database()):
+            if (
+                notifications()
+                .filter(pk=pk, status=NotificationStatus.PAUSED)
+                .update(status=NotificationStatus.RUNNING)
+            ):
+                SmsBatch.objects.using(database()).filter(notification=pk).update(state=BatchState.OPEN)
 
 
 def _look_after(taken: Sequence[Notification]) -> int:

@@ -15,6 +15,7 @@ from notifications.choices import NotificationStatus
 from notifications.exceptions import NothingToRetry, WrongStatus
 from notifications.expansion import expanding
 from notifications.models import Notification, Recipient, SuppressedNumber
+from notifications.omitting import omit
 from notifications.purging import purge
 from notifications.signals import notification_finished
 from notifications.sweeping import sweep
@@ -57,10 +58,11 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(expanding, "ROUND_SECONDS", 0.0)
 
 
-@pytest.mark.parametrize("what", ["another worker goes on", "it is paused", "it is cancelled"])
+@pytest.mark.parametrize("what", ["another worker goes on", "it is paused", "it is cancelled", "people are left out"])
 def test_a_page_is_written_only_by_whoever_still_has_the_notification(broker, text, monkeypatch, what):
     """Between the reading of a page and its writing, anything may happen: then nothing of it is written."""
-    sent = tell(people(5))
+    asked = people(5)
+    sent = tell(asked)
     monkeypatch.setattr("notifications.expansion.pages.PAGE", 2)
     broker.take()
     slow = expanding._Expansion(expanding._taken(sent.pk))
@@ -74,6 +76,8 @@ def test_a_page_is_written_only_by_whoever_still_has_the_notification(broker, te
             expanding.expand(sent.pk)
         elif what == "it is paused":
             pause(sent)
+        elif what == "people are left out":
+            assert not omit(sent.pk, [user.pk for user in asked[:2]])
         else:
             Notification.objects.update(status=NotificationStatus.CANCELLED)
         return page
@@ -82,6 +86,10 @@ def test_a_page_is_written_only_by_whoever_still_has_the_notification(broker, te
     assert slow.run(until=0.0) is False
     told = Recipient.objects.filter(notification=sent)
     assert told.count() == told.values("user").distinct().count() == (5 if what == "another worker goes on" else 0)
+    if what == "people are left out":
+        moments_later(sent)
+        work_all(broker)
+        assert set(told.values_list("user", flat=True)) == {user.pk for user in asked[2:]}
 
 
 def tell(users, **options):
@@ -191,6 +199,30 @@ class TestPause:
         resume(sent)
         work_all(broker)
         assert list(states(sent).values()) == [SENT] * 10
+
+    def test_one_of_which_all_has_left_ends(self, broker, text):
+        sent = tell(people(3))
+        work_all(broker)
+        pause(sent)
+        SmsMessage.objects.update(status=MessageStatus.SENDING)
+        moments_later(sent)
+        work_all(broker)
+        assert now(sent).status == NotificationStatus.PAUSED
+        SmsMessage.objects.update(status=SENT)
+        for _ in range(2):
+            moments_later(sent)
+            work_all(broker)
+        assert now(sent).status == NotificationStatus.FINISHED
+        assert SmsBatch.objects.get().state == BatchState.OPEN
+
+    def test_the_sweep_leaves_one_alone_that_has_something_left(self, broker, text):
+        sent = tell(people(3))
+        broker.work()
+        pause(sent)
+        moments_later(sent)
+        work_all(broker)
+        assert now(sent).status == NotificationStatus.PAUSED
+        assert now(sent).sweep_at is None
 
     def test_a_scheduled_one_is_scheduled_again(self, broker, text):
         sent = tell(people(3), send_at=timezone.now() + HOUR)

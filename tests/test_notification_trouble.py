@@ -84,6 +84,8 @@ class TestPausedTooLong:
         if resolved:
             broker.work()
         pause(sent)
+        Notification.objects.update(sweep_at=timezone.now())
+        sweep()
         assert now(sent).sweep_at == sent.expires_at
         expire(sent)
         for _ in range(3):

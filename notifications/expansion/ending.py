@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 
 from django.db import OperationalError, connections
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Value, When
 from django.utils import timezone
 
 from sms_services.choices import MessageStatus, SkipReason
@@ -69,18 +69,22 @@ def _skip_some(notification: Notification, reason: str) -> int:
     return len(ids)
 
 
-def with_work_left() -> Exists:
-    """Whether messages of a notification are still to leave, or just leaving: a condition."""
-    under_way = SmsMessage.objects.using(database()).filter(
-        batch=OuterRef("batch"), status__in=(MessageStatus.QUEUED, MessageStatus.SENDING)
-    )
-    return Exists(under_way)
+def with_messages(*statuses: MessageStatus) -> Exists:
+    """Whether a notification has messages of these statuses: a condition."""
+    messages = SmsMessage.objects.using(database()).filter(batch=OuterRef("batch"), status__in=statuses)
+    return Exists(messages)
+
+
+def all_left(rows: NotificationQuerySet) -> NotificationQuerySet:
+    """Those of these whose people are all resolved, and whose messages have all left or never will."""
+    return rows.filter(~with_messages(MessageStatus.QUEUED, MessageStatus.SENDING), expanded_at__isnull=False)
 
 
 def done(rows: NotificationQuerySet) -> NotificationQuerySet:
-    """Those of these whose people are all resolved, and whose messages have all left or never will."""
-    running = Q(status__in=(NotificationStatus.RUNNING, NotificationStatus.CANCELLED))
-    return rows.filter(running, ~with_work_left(), expanded_at__isnull=False, finished_at=None)
+    """Those of these that have nothing left to do, and may end."""
+    return all_left(rows).filter(
+        status__in=(NotificationStatus.RUNNING, NotificationStatus.CANCELLED), finished_at=None
+    )
 
 
 def _finish_if_done(pk: int) -> None:

@@ -1,8 +1,9 @@
 """Resolving the recipients of a notification, page by page, by whichever worker comes.
 
 A page is one transaction. Its first statement moves the cursor on from where this worker found it, and only while the
-notification stands as it did; whoever comes too late changes nothing. So it can be killed anywhere, run twice at once,
-paused and cancelled: the next worker goes on from the cursor. The lease only keeps two from doing the same work.
+notification stands as it did and the lease is this worker's; whoever comes too late changes nothing. So it can be
+killed anywhere, run twice at once, paused and cancelled: the next worker goes on from the cursor. Whoever changes whom
+it is for ends the lease: what was read before is not written.
 """
 
 import logging
@@ -26,6 +27,7 @@ from ..choices import NotificationStatus
 from ..conf import get_settings
 from ..exceptions import Unresolvable
 from ..models import Notification
+from ..models.notifications import NotificationQuerySet
 from ..rows import database, notifications
 from ..variables import FrozenVariables
 from .pages import Page, source_of
@@ -86,6 +88,15 @@ def _lease(now: datetime) -> dict[str, Any]:
     return {"leased_until": until, "sweep_at": until}
 
 
+def _beyond(page: Page) -> dict[str, Any]:
+    """The fields that change when a page is written."""
+    now = timezone.now()
+    if page.is_last:
+        then = now + timedelta(seconds=POLL)
+        return {"cursor": page.cursor, "expanded_at": now, "leased_until": None, "sweep_at": then, "problem": ""}
+    return {"cursor": page.cursor, "problem": "", **_lease(now)}
+
+
 class _Expansion:
     """One worker's part in resolving a notification."""
 
@@ -125,8 +136,9 @@ class _Expansion:
         for left in reversed(range(_TRIES)):
             try:
                 page = self._source.page_after(self._notification.cursor, self._reason_to_skip_all())
+                moved = _beyond(page)
                 with transaction.atomic(using=database()):
-                    if not self._move_on(page):
+                    if not self._here().update(**moved):
                         return None
                     self._writer.write(page.people)
             except (IntegrityError, OperationalError) as error:
@@ -138,23 +150,17 @@ class _Expansion:
                 connection.close_if_unusable_or_obsolete()
                 time.sleep(0.2 if left else 0)
             else:
-                self._notification.cursor = page.cursor
+                self._notification.cursor, self._notification.leased_until = page.cursor, moved["leased_until"]
                 return page
         # Outside of the handler: the database's words hold the row, with its number.
         raise IntegrityError("The database refuses a page of recipients.")
 
-    def _move_on(self, page: Page) -> int:
-        now = timezone.now()
-        here = notifications().filter(
-            pk=self._notification.pk,
-            cursor=self._notification.cursor,
-            status=self._notification.status,
-            expanded_at=None,
+    def _here(self) -> NotificationQuerySet:
+        """The notification, as long as it stands as this worker knows it."""
+        mine = self._notification
+        return notifications().filter(
+            pk=mine.pk, cursor=mine.cursor, status=mine.status, leased_until=mine.leased_until, expanded_at=None
         )
-        if page.is_last:
-            then = now + timedelta(seconds=POLL)
-            return here.update(cursor=page.cursor, expanded_at=now, leased_until=None, sweep_at=then, problem="")
-        return here.update(cursor=page.cursor, problem="", **_lease(now))
 
     def _reason_to_skip_all(self) -> str:
         if self._notification.status == NotificationStatus.CANCELLED:
@@ -171,8 +177,7 @@ class _Expansion:
 
     def _hand_over(self) -> None:
         """Leave the rest to a new task, behind all that wait already."""
-        here = notifications().filter(pk=self._notification.pk, cursor=self._notification.cursor)
-        here.update(leased_until=None)
+        self._here().update(leased_until=None)
         ring_for([self._notification.pk])
 
     def _queued(self) -> Any:
