@@ -27,17 +27,10 @@ def omit(notification_id: int, user_ids: Collection[Any]) -> bool:
             return True
         asked = asked_users()
         asked.to([notification_id]).filter(**{f"{asked.user}__in": user_ids}).delete()
-        theirs = SmsMessage.objects.using(database()).filter(
-            recipient__notification=notification_id, recipient__user__in=user_ids
-        )
-        ids = list(theirs.filter(status=MessageStatus.QUEUED).values_list("pk", flat=True))
-        queued = SmsMessage.objects.using(database()).by_id(ids, MessageStatus.QUEUED)
-        queued.update(
-            status=MessageStatus.SKIPPED,
-            skip_reason=SkipReason.CANCELLED,
-            sensitive_params="",
-            due_at=None,
-            sweep_at=None,
-        )
-        under_way = theirs.filter(status__in=(MessageStatus.QUEUED, MessageStatus.SENDING))
+        messages = SmsMessage.objects.using(database())
+        theirs = messages.filter(recipient__notification=notification_id, recipient__user__in=user_ids)
+        ids = list(theirs.values_list("pk", flat=True))
+        ids += messages.filter(retry_of__in=ids).values_list("pk", flat=True)
+        messages.by_id(ids, MessageStatus.QUEUED).skip(SkipReason.CANCELLED)
+        under_way = messages.by_id(ids, MessageStatus.QUEUED, MessageStatus.SENDING)
         return row.filter(expanded_at__isnull=False).exists() and not under_way.exists()

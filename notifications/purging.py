@@ -1,18 +1,18 @@
 """Deleting old notifications, a few rows at a time, beside everything else that goes on.
 
 Messages have a retention of their own (``SMS_SERVICES["RETENTION_DAYS"]``), and who was sent what goes with them. What
-is deleted here is the notification and those who got no message; messages that are kept longer stay, in no batch.
+is deleted here is the notification and those who got no message; messages that are kept longer stay, and their batch
+with them, which still says that they may not be retried.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from sms_services.models import SmsBatch, SmsMessage
+from sms_services.models import SmsBatch
 
 from .conf import get_settings
 from .models import Notification, Recipient
@@ -38,7 +38,9 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[int]:
     days = get_settings().RETENTION_DAYS
     if days is None:
         return
-    old = notifications().filter(finished_at__lt=timezone.now() - timedelta(days=days))
+    before = timezone.now() - timedelta(days=days)
+    # What was created later has not ended before; only this has an index.
+    old = notifications().filter(created_at__lt=before, finished_at__lt=before)
     # A retry reads from it whom it is for, until it has come to all of them.
     old = old.exclude(Exists(notifications().filter(retry_of=OuterRef("pk"), expanded_at=None)))
     last = 0
@@ -48,6 +50,15 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[int]:
         if not dry_run:
             _delete(notification, batch_size)
         yield 1
+    if not dry_run:
+        _delete_empty_batches(before)
+
+
+def _delete_empty_batches(before: datetime) -> None:
+    """Batches whose notification and last message are gone. Between the reading and the deletion, none gets any."""
+    empty = SmsBatch.objects.using(database()).filter(notification=None, messages=None, created_at__lt=before)
+    while ids := list(empty.values_list("pk", flat=True)[:BATCH]):
+        SmsBatch.objects.using(database()).filter(pk__in=ids).delete()
 
 
 def _delete(notification: Notification, size: int) -> None:
@@ -55,12 +66,7 @@ def _delete(notification: Notification, size: int) -> None:
     while ids := list(recipients.values_list("pk", flat=True)[:size]):
         recipients.filter(pk__in=ids).delete()
     _delete_asked(notification, size)
-    messages = SmsMessage.objects.using(database()).filter(batch=notification.batch_id)
-    while ids := list(messages.values_list("pk", flat=True)[:size]):
-        messages.filter(pk__in=ids).update(batch=None)
-    with transaction.atomic(using=database()):
-        notifications().filter(pk=notification.pk).delete()
-        SmsBatch.objects.using(database()).filter(pk=notification.batch_id).delete()
+    notifications().filter(pk=notification.pk).delete()
 
 
 def _delete_asked(notification: Notification, size: int) -> None:

@@ -43,7 +43,7 @@ class RecipientsSummary:
 
 
 def summary_of(audience: Audience) -> RecipientsSummary:
-    """Count them inside the database: one query, and two for the tree of departments."""
+    """Count them inside the database: one query, two for the tree of departments, one for a host's own function."""
     people = _people(audience)
     if people is None:
         return RecipientsSummary()
@@ -52,22 +52,23 @@ def summary_of(audience: Audience) -> RecipientsSummary:
     none = Q(**{f"{number}__isnull": True}) | Q(**{number: ""})
     suppressed = Q(**{f"{number}__in": SuppressedNumber.objects.using(database()).values("phone_number")})
     sendable = active & ~none & ~suppressed
+    heads = {"n_people": Count("pk"), "n_active": Count("pk", filter=active)}
     counts = directory.with_number(people).aggregate(
-        n_people=Count("pk"),
-        n_active=Count("pk", filter=active),
+        **heads,
         n_without=Count("pk", filter=active & none),
         n_suppressed=Count("pk", filter=active & ~none & suppressed),
         n_numbers=Count(number, distinct=True, filter=sendable),
         n_to_be_read=Count(number, distinct=True, filter=sendable & ~Q(**{f"{number}__regex": E164})),
     )
-    active_count = counts["n_active"] if directory.has_is_active() else counts["n_people"]
-    candidates = active_count - counts["n_without"] - counts["n_suppressed"]
+    candidates = counts["n_active"] - counts["n_without"] - counts["n_suppressed"]
+    # A host's function may leave people out: they have no number.
+    everybody = people.aggregate(**heads) if directory.number_function() else counts
     return RecipientsSummary(
-        people=counts["n_people"],
+        people=everybody["n_people"],
         reachable=counts["n_numbers"],
         duplicates=candidates - counts["n_numbers"],
-        without_number=counts["n_without"],
-        inactive=counts["n_people"] - active_count,
+        without_number=counts["n_without"] + everybody["n_active"] - counts["n_active"],
+        inactive=everybody["n_people"] - everybody["n_active"],
         suppressed=counts["n_suppressed"],
         to_be_read=counts["n_to_be_read"],
     )

@@ -44,7 +44,7 @@ def sweep(self: Task) -> None:
 
 @shared_task(bind=True, name="notifications.purge", ignore_result=True)
 def purge(self: Task) -> None:
-    """Delete notifications that are older than ``RETENTION_DAYS``. Schedule it once a day."""
+    """Delete notifications that ended more than ``RETENTION_DAYS`` ago. Schedule it once a day."""
     drop_broken_connections(self)
     for _count in run_purge():
         pass

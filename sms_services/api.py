@@ -188,7 +188,7 @@ def _check_retryable(message: SmsMessage, even_if_in_doubt: bool) -> None:
 
 
 def _check_permitted(message: SmsMessage) -> None:
-    """A retry stands outside of the batch; what ends the batch, or keeps its number out of it, ends its retries too."""
+    """A retry stands outside of the batch; what may not leave any more, or not to its number, is not retried either."""
     origin = message
     while origin.batch_id is None and origin.retry_of_id is not None:
         origin = stored_messages().get(pk=origin.retry_of_id)
@@ -202,8 +202,11 @@ def _check_permitted(message: SmsMessage) -> None:
 
 
 def _check_code(service: SmsService, message: SmsMessage) -> None:
-    registered = TemplateCode.objects.filter(service_id=service.pk, code=message.template_code).first()
-    if message.template_code and registered and (problem := registered.problem):
+    if not message.template_code:
+        return
+    codes = TemplateCode.objects.using(database())
+    registered = codes.filter(service_id=service.pk, code=message.template_code).first()
+    if registered and (problem := registered.problem):
         raise UnusableTemplate(problem)
 
 

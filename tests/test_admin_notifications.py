@@ -122,6 +122,21 @@ class TestPage:
         assert "Zq7Kx9" not in page
         assert "<code>pin</code>" in page
 
+    def test_values_are_shown_to_who_wrote_them_or_may_reveal_them(self, client, news):
+        writer, other = (log_in(client, VIEW, name=name) for name in ("writer", "other"))
+        notification = told(people(1), created_by=writer)
+        for who, seen in ((writer, True), (other, False), (log_in(client, VIEW, "reveal_smsmessage"), True)):
+            client.force_login(who)
+            assert ("Hall 3" in client.get(page_of(notification)).content.decode()) is seen, who
+
+    def test_to_retry_is_not_to_write(self, client, news):
+        log_in(client, VIEW, CONTROL)
+        notification = told(people(1))
+        put(notification, failed=1)
+        client.post(page_of(notification, "retry"), {"confirmed": "1"})
+        retry = Notification.objects.get(retry_of=notification)
+        assert "Hall 3" not in client.get(page_of(retry)).content.decode()
+
     def test_only_some_of_many_users_are_named(self, admin_client, news):
         assert "and 1,480 others" in words_of(admin_client.get(page_of(told(people(1500), resolve=False))))
 

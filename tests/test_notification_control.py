@@ -19,8 +19,9 @@ from notifications.omitting import omit
 from notifications.purging import purge
 from notifications.signals import notification_finished
 from notifications.sweeping import sweep
+from sms_services.api import retry_message
 from sms_services.choices import BatchState, MessageStatus
-from sms_services.exceptions import InactiveService, VariablesWiped
+from sms_services.exceptions import InactiveService, RetryRefused, VariablesWiped
 from sms_services.models import SmsBatch, SmsMessage
 from sms_services.purging import purge as purge_messages
 from tests.people import a_person, number_of, people, states
@@ -363,6 +364,33 @@ class TestTheEnd:
         assert not Recipient.objects.exists()
 
 
+class TestRetriesFromTheLog:
+    """A message that is retried by itself stands outside of the notification, and ends with it all the same."""
+
+    @pytest.fixture
+    def retried(self, broker, text):
+        sent = tell(people(2))
+        broker.work()
+        first = SmsMessage.objects.order_by("pk").first()
+        SmsMessage.objects.filter(pk=first.pk).update(status=MessageStatus.FAILED)
+        return sent, retry_message(first)
+
+    def test_cancelling_skips_them(self, retried, broker):
+        sent, retry = retried
+        cancel(sent)
+        work_all(broker)
+        retry.refresh_from_db()
+        assert (retry.status, retry.skip_reason) == (SKIPPED, "cancelled")
+
+    def test_who_is_left_out_gets_none(self, retried, broker):
+        sent, retry = retried
+        assert omit(sent.pk, [User.objects.order_by("pk").first().pk])
+        retry.refresh_from_db()
+        assert (retry.status, retry.skip_reason) == (SKIPPED, "cancelled")
+        work_all(broker)
+        assert sorted(states(sent).values()) == ["failed", SENT]
+
+
 class TestRetry:
     @pytest.fixture
     def sent(self, eager, text):
@@ -425,6 +453,7 @@ class TestPurge:
         sent = tell(people(5))
         long_ago = timezone.now() - timedelta(days=181)
         Notification.objects.update(created_at=long_ago, finished_at=long_ago)
+        SmsBatch.objects.update(created_at=long_ago)
         return sent
 
     def test_what_is_old_goes_and_its_messages_stay(self, old, text):
@@ -434,8 +463,27 @@ class TestPurge:
         assert sum(purge(batch_size=2)) == 1
         assert list(Notification.objects.values_list("pk", flat=True)) == [young.pk]
         assert Recipient.objects.count() == 2
-        assert SmsMessage.objects.filter(batch=None).count() == 5
-        assert SmsBatch.objects.count() == 1
+        assert SmsMessage.objects.count() == 7
+
+    def test_what_may_not_be_retried_may_not_be_afterwards_either(self, old):
+        cancelled, suppressed = old.batch, SmsMessage.objects.first()
+        SmsMessage.objects.update(status=MessageStatus.FAILED)
+        assert sum(purge()) == 1
+        SuppressedNumber.objects.create(phone_number=suppressed.phone_number)
+        with pytest.raises(RetryRefused, match="suppressed"):
+            retry_message(suppressed)
+        SmsBatch.objects.filter(pk=cancelled.pk).update(state=BatchState.CLOSED)
+        with pytest.raises(RetryRefused, match="cancelled"):
+            retry_message(SmsMessage.objects.last())
+
+    def test_the_batch_goes_when_the_last_message_has_gone(self, old, text):
+        tell(people(2, 10))
+        SmsBatch.objects.create()
+        assert sum(purge()) == 1
+        assert SmsBatch.objects.count() == 3
+        SmsMessage.objects.filter(batch=old.batch_id).delete()
+        assert sum(purge()) == 0
+        assert SmsBatch.objects.count() == 2
 
     def test_what_was_scheduled_long_ago_and_ended_lately_stays(self, old):
         Notification.objects.update(finished_at=timezone.now())

@@ -18,6 +18,7 @@ from notifications.expansion.expanding import expand
 from notifications.expansion.writing import Writer
 from notifications.models import Department, Notification, SuppressedNumber
 from notifications.signals import notification_finished
+from notifications.summary import RecipientsSummary
 from notifications.sweeping import sweep
 from sms_services.choices import MessageStatus
 from sms_services.delivery.sweeping import sweep as sweep_messages
@@ -152,11 +153,13 @@ def with_even_numbers_only(users):
 
 def test_whom_the_projects_function_leaves_out_is_recorded(broker, text, settings):
     settings.NOTIFICATIONS = {"PHONE_NUMBER": with_even_numbers_only}
-    sent = tell(people(3))
+    asked = [*people(3), *people(2, start=3, is_active=False)]
+    sent = tell(asked)
     work_all(broker)
-    assert now(sent).counts()["total"] == 3
-    assert sorted(states(sent).values()).count("no_number") >= 1
-    assert now(sent).counts()["sent"] + now(sent).counts()["skipped"] == 3
+    reasons = dict.fromkeys(["p00000", "p00001"], "no_number") | dict.fromkeys(["p00003", "p00004"], "inactive")
+    assert states(sent) == {**reasons, "p00002": SENT}
+    expected = RecipientsSummary(people=5, reachable=1, without_number=2, inactive=2)
+    assert recipients_summary(users=asked) == expected
 
 
 def test_many_branches_of_the_tree(broker, text):

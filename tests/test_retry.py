@@ -119,10 +119,12 @@ class TestFunction:
         assert retry_message(other).status == "queued"  # not of a notification
 
     def test_a_retry_that_waits_is_skipped_when_its_number_is_suppressed(self, broker):
-        new = retry_message(a_message(batch=SmsBatch.objects.create()))
+        new, other = retry_message(a_message(batch=SmsBatch.objects.create())), retry_message(a_message())
         SuppressedNumber.objects.create(phone_number=new.phone_number)
         new.refresh_from_db()
         assert (new.status, new.skip_reason) == ("skipped", "suppressed")
+        other.refresh_from_db()
+        assert other.status == "queued"  # not of a notification
 
     def test_a_code_that_the_platform_has_rejected_since_is_refused(self, broker):
         greeting = template()

@@ -143,10 +143,11 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         return super().changelist_view(request, context)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Notification | None:
-        """Its values are shown to whoever may reveal texts, and to whoever wrote them."""
+        """Its values are shown to whoever may reveal texts, and to whoever wrote them: who retries does not write."""
         found: Any = super().get_object(request, object_id, from_field)
         if found is not None:
-            found.shows_values = request.user.has_perm(REVEAL) or found.created_by_id == request.user.pk
+            wrote = found.retry_of_id is None and found.created_by_id == request.user.pk
+            found.shows_values = wrote or request.user.has_perm(REVEAL)
         return found
 
     @private_post()

@@ -47,21 +47,23 @@ def skip_too_late(notification: Notification, seconds: float) -> None:
         pass
 
 
-def _reason_to_skip(notification: Notification) -> str:
+def _reason_to_skip(notification: Notification) -> SkipReason | None:
     if notification.status == NotificationStatus.CANCELLED:
         return SkipReason.CANCELLED
     expired = notification.status == NotificationStatus.RUNNING and notification.has_expired(timezone.now())
-    return SkipReason.EXPIRED if expired else ""
+    return SkipReason.EXPIRED if expired else None
 
 
-def _skip_some(notification: Notification, reason: str) -> int:
+def _skip_some(notification: Notification, reason: SkipReason) -> int:
     """Skip a chunk; returns how many there were. After a deadlock with a claim, none: the sweep comes again."""
-    queued = SmsMessage.objects.using(database()).filter(batch=notification.batch_id, status=MessageStatus.QUEUED)
+    messages = SmsMessage.objects.using(database())
+    queued = messages.filter(batch=notification.batch_id, status=MessageStatus.QUEUED)
     ids = list(queued.order_by("pk").values_list("pk", flat=True)[:CHUNK])
+    if len(ids) < CHUNK:  # the last ones, and their retries from the log
+        retries = messages.filter(batch=None, retry_of__batch=notification.batch_id, status=MessageStatus.QUEUED)
+        ids += retries.values_list("pk", flat=True)
     try:
-        queued.filter(pk__in=ids).update(
-            status=MessageStatus.SKIPPED, skip_reason=reason, sensitive_params="", due_at=None, sweep_at=None
-        )
+        messages.by_id(ids, MessageStatus.QUEUED).skip(reason)
     except OperationalError:
         if connections[database()].in_atomic_block:
             raise

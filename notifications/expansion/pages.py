@@ -87,14 +87,13 @@ class Directory:
     def _people(self, ids: Sequence[Any], skip_all: str, *, is_first: bool) -> list[Person]:
         via = self._via(ids)
         accounts = self._known(ids) if skip_all else self._accounts(ids)
+        if missing := [user for user in ids if user not in accounts]:
+            accounts |= self._known(missing)  # whom the host's function for numbers left out; nobody who was deleted
         numbers = {user: readable_number(account.number) for user, account in accounts.items()}
         choice = Choice(self._batch, [number for number in numbers.values() if number], skip_all, is_first=is_first)
-        left_out = self._left_out(ids, accounts)
         people = []
         for user in ids:
-            if user in left_out:
-                people.append(Person(user, via.get(user, "[]"), skip_all or SkipReason.NO_NUMBER))
-            if user not in accounts:  # left out, or deleted a moment ago
+            if user not in accounts:
                 continue
             account, number = accounts[user], numbers[user]
             reason = choice.reason_to_skip(number, is_active=account.is_active)
@@ -104,13 +103,8 @@ class Directory:
                 people.append(Person(user, via.get(user, "[]"), "", str(number), *self._variables.own(account.values)))
         return people
 
-    def _left_out(self, ids: Sequence[Any], accounts: "dict[Any, Account]") -> set[Any]:
-        """Whom the host's function for numbers has left out of the users that it was given."""
-        missing = [user for user in ids if user not in accounts]
-        return set(users().filter(pk__in=self._listed(missing)).values_list("pk", flat=True)) if missing else set()
-
     def _known(self, ids: Sequence[Any]) -> "dict[Any, Account]":
-        """Who nobody writes to any more: neither numbers nor fields are read, so that nothing about them can fail."""
+        """Who get nothing: neither numbers nor fields are read, so that nothing about them can fail."""
         rows = users().filter(pk__in=self._listed(ids)).order_by()
         if not directory.has_is_active():
             return {pk: Account(True, "", ()) for pk in rows.values_list("pk", flat=True)}

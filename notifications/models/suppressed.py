@@ -36,14 +36,7 @@ class SuppressedNumber(models.Model):
         using = kwargs.get("using") or router.db_for_write(SuppressedNumber)
         with transaction.atomic(using=using):
             super().save(**{**kwargs, "using": using})
-            notified = models.Q(batch__isnull=False) | models.Q(retry_of__isnull=False)
-            queued = SmsMessage.objects.using(using).filter(
-                notified, phone_number=self.phone_number, status=MessageStatus.QUEUED
-            )
-            queued.update(
-                status=MessageStatus.SKIPPED,
-                skip_reason=SkipReason.SUPPRESSED,
-                sensitive_params="",
-                due_at=None,
-                sweep_at=None,
-            )
+            notified = models.Q(batch__isnull=False) | models.Q(retry_of__batch__isnull=False)
+            rows = SmsMessage.objects.using(using)
+            queued = rows.filter(notified, phone_number=self.phone_number, status=MessageStatus.QUEUED)
+            rows.by_id(list(queued.values_list("pk", flat=True)), MessageStatus.QUEUED).skip(SkipReason.SUPPRESSED)

@@ -81,6 +81,12 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
             tries=models.F("tries") + 1,
         )
 
+    def skip(self, reason: SkipReason) -> int:
+        """Never send these, which have to be queued; returns how many."""
+        return self.update(
+            status=MessageStatus.SKIPPED, skip_reason=reason, sensitive_params="", due_at=None, sweep_at=None
+        )
+
     def claimed(self, pks: Iterable[int], claim: str) -> "SmsMessageQuerySet":
         """Those of these messages that ``claim`` took and has not settled."""
         return self.by_id(pks, MessageStatus.SENDING).filter(claim=claim)

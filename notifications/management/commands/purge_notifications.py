@@ -11,7 +11,7 @@ from ...purging import BATCH, purge
 
 class Command(BaseCommand):
     help = (
-        "Delete finished notifications that are older than NOTIFICATIONS['RETENTION_DAYS'], with their recipients. "
+        "Delete notifications that ended more than NOTIFICATIONS['RETENTION_DAYS'] ago, with their recipients. "
         "Messages have a retention of their own (purge_sms_messages). Safe to interrupt and to repeat."
     )
 
