@@ -39,7 +39,7 @@ from .exceptions import (
     UnusableTemplate,
     VariablesWiped,
 )
-from .models import SmsBatch, SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
+from .models import SmsMessage, SmsService, SmsTemplate, TemplateCode, current_service
 from .params import checked_params
 from .phone_numbers import mask, normalize
 from .placeholders import validate_placeholders
@@ -192,10 +192,8 @@ def _check_permitted(message: SmsMessage) -> None:
     origin = message
     while origin.batch_id is None and origin.retry_of_id is not None:
         origin = stored_messages().get(pk=origin.retry_of_id)
-    if origin.batch_id is not None:
-        batches = SmsBatch.objects.using(database())
-        if not batches.sending(timezone.now()).filter(pk=origin.batch_id).exists():
-            raise RetryRefused(_("It belongs to a sending that is paused or cancelled, or has expired."))
+    if origin.batch is not None and (problem := origin.batch.problem):
+        raise RetryRefused(problem)
     for _receiver, objection in retry_requested.send(SmsMessage, message=message, origin=origin):
         if objection:
             raise RetryRefused(objection)

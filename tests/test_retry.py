@@ -93,13 +93,16 @@ class TestFunction:
         assert retry_message(old, even_if_in_doubt=True).retry_of == old
 
     @pytest.mark.parametrize(
-        "fields",
-        [{"state": BatchState.HELD}, {"state": BatchState.CLOSED}, {"expires_at": timezone.now() - timedelta(days=1)}],
-        ids=["paused", "cancelled", "expired"],
+        ("fields", "words"),
+        [
+            ({"state": BatchState.HELD}, "paused. Resume"),
+            ({"state": BatchState.CLOSED}, "cancelled. Send a new"),
+            ({"expires_at": timezone.now() - timedelta(days=1)}, "time has passed"),
+        ],
     )
-    def test_what_its_batch_may_not_send_any_more_is_not_retried(self, broker, fields):
+    def test_what_its_batch_may_not_send_any_more_is_not_retried(self, broker, fields, words):
         old = a_message(batch=SmsBatch.objects.create(**fields))
-        with pytest.raises(RetryRefused, match="paused or cancelled, or has expired"):
+        with pytest.raises(RetryRefused, match=words):
             retry_message(old)
         assert SmsMessage.objects.count() == 1
 

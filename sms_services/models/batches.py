@@ -40,3 +40,14 @@ class SmsBatch(models.Model):
 
     def __str__(self) -> str:
         return str(_("Batch %d") % self.pk) if self.pk else ""
+
+    @property
+    def problem(self) -> str:
+        """Why its messages may not leave now, and what to do; empty if they may."""
+        if self.state == BatchState.HELD:
+            return str(_("It belongs to a sending that is paused. Resume that first."))
+        if self.state == BatchState.CLOSED:
+            return str(_("It belongs to a sending that was cancelled. Send a new text instead."))
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return str(_("It belongs to a sending whose time has passed. Send a new text instead."))
+        return ""
