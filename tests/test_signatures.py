@@ -91,6 +91,14 @@ def test_it_can_be_used_as_soon_as_its_approval_is_seen(admin_client, platform, 
     assert (message.status, service.problem) == ("sent", None)
 
 
+def test_an_import_from_the_command_line_asks_for_it_too(platform, service, capsys):
+    as_platform_says(platform, service, REJECTED)
+    call_command("import_sms_templates", service.key, "--apply")
+    assert "rejected the signature" in capsys.readouterr().out
+    service.refresh_from_db()
+    assert service.problem
+
+
 def test_a_retry_is_refused_too(admin_client, platform, service):
     old = a_message(service=service, phone_number=NUMBER, template_code="SMS_1")
     as_platform_says(platform, service, REJECTED)

@@ -11,10 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ..exceptions import OutdatedComparison, SmsError
-from ..importing import Comparison, Imported, apply, compare
+from ..importing import Comparison, Imported, apply, compare, signature_of
 from ..models import SmsService
-from ..providers import get_provider
-from ..providers.base import Verification
 
 TEMPLATE = "admin/sms_services/smsservice/import_templates.html"
 #: Codes that a sentence names.
@@ -35,7 +33,7 @@ def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService
             return _render(site, request, service, {"error": str(error), "nothing_written": True})
         else:
             _tell(request, imported)
-            if signature := _signature(service):
+            if signature := signature_of(service):
                 service.keep_verification(signature)
             return HttpResponseRedirect(_url(service, "smsservice_import"))
     try:
@@ -43,7 +41,7 @@ def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService
     except SmsError as error:
         return _render(site, request, service, {"error": str(error), "notice": notice})
     tick = request.GET.get("tick") != "none"
-    context = {"comparison": comparison, "notice": notice, "tick": tick, "signature": _signature(service)}
+    context = {"comparison": comparison, "notice": notice, "tick": tick, "signature": signature_of(service)}
     return _render(site, request, service, {**context, "sections": _sections(comparison)})
 
 
@@ -89,14 +87,6 @@ def _sections(comparison: Comparison) -> list[dict[str, Any]]:
         ),
     ]
     return [{"id": id_, "title": title, "help": help_, "changes": rows} for id_, title, help_, rows in sections if rows]
-
-
-def _signature(service: SmsService) -> Verification | None:
-    """The state of the service's signature; ``None`` if it could not be asked for."""
-    try:
-        return get_provider(service).verify()
-    except SmsError:
-        return None
 
 
 def _log(request: HttpRequest, service: SmsService, imported: Imported) -> None:

@@ -10,6 +10,6 @@ a mere notification would be stored in plain text.
 
 from .applying import Imported, apply
 from .changes import Change, Comparison
-from .comparing import SHOWN_AT_ONCE, compare
+from .comparing import SHOWN_AT_ONCE, compare, signature_of
 
-__all__ = ["SHOWN_AT_ONCE", "Change", "Comparison", "Imported", "apply", "compare"]
+__all__ = ["SHOWN_AT_ONCE", "Change", "Comparison", "Imported", "apply", "compare", "signature_of"]

@@ -8,9 +8,10 @@ from django.db import router
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 
+from ..exceptions import SmsError
 from ..models import SmsService, SmsTemplate, TemplateCode, current_service
 from ..providers import get_provider
-from ..providers.base import RegisteredTemplate
+from ..providers.base import RegisteredTemplate, Verification
 from .changes import Change, Comparison, wording
 from .new_templates import Keys, new_template, purposes_of
 
@@ -31,6 +32,14 @@ def compare(service: SmsService) -> Comparison:
 def registered_templates(service: SmsService) -> list[RegisteredTemplate]:
     """Ask the platform, with the service's row as it is now."""
     return get_provider(current_service(service.pk) or service).registered_templates()
+
+
+def signature_of(service: SmsService) -> Verification | None:
+    """The state of the service's signature on its platform; ``None`` if it could not be asked for."""
+    try:
+        return get_provider(current_service(service.pk) or service).verify()
+    except SmsError:
+        return None
 
 
 def database() -> str:

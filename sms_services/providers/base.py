@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote, quote_plus
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -366,7 +367,8 @@ GENERAL_ADVICE: Mapping[str, str | Promise] = {
     ErrorKind.UNKNOWN: _("Look the code up in the provider's documentation."),
 }
 
-_LONG_DIGITS = re.compile(r"\+?\d[\d\-\s]{2,}\d")
+#: A number, or a part of one, however it is written.
+_LONG_DIGITS = re.compile(r"\+?\d[\d\-.()\s]{2,}\d")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 #: What the columns hold, and the longest pause that makes sense.
 _CODE_LENGTH, _DETAIL_LENGTH, _MOST_SEGMENTS, _LONGEST_PAUSE = 64, 255, 32_767, 3_600.0
@@ -395,6 +397,13 @@ def _stored(text: str, length: int) -> str:
 def _impersonal(detail: str, messages: Sequence[OutgoingMessage]) -> str:
     values = {value for message in messages for value in (message.text, message.phone_number, *message.params.values())}
     for value in sorted(values, key=len, reverse=True):
-        if len(value) > 3 or not value.isascii():  # a Chinese name has two or three characters
-            detail = detail.replace(value, "***")
+        detail = _spelled(value).sub("***", detail)
     return _LONG_DIGITS.sub("***", detail)
+
+
+def _spelled(value: str) -> re.Pattern[str]:
+    """A value as it may be repeated: in other capitals, or as a part of an address. One of few letters as a word."""
+    spellings = "|".join(re.escape(spelling) for spelling in (value, quote(value, safe=""), quote_plus(value)))
+    if value.isascii() and len(value) <= 3:  # a Chinese name has two or three characters
+        return re.compile(rf"(?<!\w)(?:{spellings})(?!\w)" if len(value) > 1 else r"(?!)")
+    return re.compile(spellings, re.IGNORECASE)

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ...exceptions import SmsError
-from ...importing import Change, Comparison, apply, compare
+from ...importing import Change, Comparison, apply, compare, signature_of
 from ...models import SmsService
 
 
@@ -31,10 +31,17 @@ class Command(BaseCommand):
                 self.stdout.write(self.style.SUCCESS(f"{imported.count} imported."))
                 for code in imported.left_alone:
                     self.stdout.write(self.style.WARNING(f"left alone: {code} was edited meanwhile; call this again."))
+                self._keep_signature(service)
             elif comparison.possible:
                 self.stdout.write("Nothing was written. Add --apply to import this.")
         except SmsError as error:
             raise CommandError(str(error)) from None
+
+    def _keep_signature(self, service: SmsService) -> None:
+        if signature := signature_of(service):
+            service.keep_verification(signature)
+            if problem := service.problem:
+                self.stdout.write(self.style.WARNING(problem))
 
     def _print(self, comparison: Comparison) -> None:
         sections = [
