@@ -17,7 +17,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only say how many there are")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only say how many there are, those that other apps protect included"
+        )
         parser.add_argument(
             "--batch-size", type=int, default=BATCH, help=f"messages per transaction (default: {BATCH})"
         )
