@@ -14,7 +14,7 @@ from ..models import Challenge
 from .finding import challenge_of
 
 #: In doubt counts too: whoever waits for a text whose request has timed out mostly waits in vain.
-_NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN)
+_NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN, MessageStatus.SKIPPED)
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,7 @@ def _skip_some(notification: Notification, reason: str) -> int:
     queued = SmsMessage.objects.using(database()).filter(batch=notification.batch_id, status=MessageStatus.QUEUED)
     ids = list(queued.order_by("pk").values_list("pk", flat=True)[:CHUNK])
     try:
-        queued.filter(pk__in=ids).update(
-            status=MessageStatus.SKIPPED, skip_reason=reason, sensitive_params="", due_at=None, sweep_at=None
-        )
+        queued.filter(pk__in=ids).skip(reason)
     except OperationalError:
         if connections[database()].in_atomic_block:
             raise
