@@ -16,7 +16,7 @@ from django.utils import timezone
 from login_mobile import signals
 from login_mobile.api import finish_registration, lift_limits, log_in, verify_code
 from login_mobile.backends import MobileBackend
-from login_mobile.choices import Outcome, RecycledPolicy
+from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
 from login_mobile.flows.entering import Verified
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
@@ -28,6 +28,7 @@ from tests.login_under_test import (
     FrontEnd,
     a_login,
     a_user,
+    at_once,
     codes_sent,
     error,
     newest,
@@ -197,15 +198,66 @@ class TestNicknames:
         with pytest.raises(Refusal, match="expired"):
             finish_registration(rf.post("/"), challenge, "Ada")
 
-    def test_a_code_that_was_right_cannot_be_entered_for_longer_than_any_other(self, front_end, clock, rf):
+    def test_a_code_that_was_right_can_be_entered_again_as_long_as_a_nickname_can_be_chosen(self, front_end, clock):
         client = front_end()
         challenge = client.challenge()
         (code,) = codes_sent(NUMBER)
         clock.shift(290)
         assert error(client.verify(challenge, code)) == (422, "nickname_required")
-        clock.shift(11)
+        clock.shift(200)
+        assert error(client.verify(challenge, wrong(code), nickname="Ada")) == (400, "wrong_code")
+        assert error(client.verify(challenge, code, nickname="")) == (422, "nickname_required")
+        assert client.post("status", {"challenge": challenge}).json()["expires_in"] <= 100  # it began once
+        assert client.verify(challenge, code, nickname="Ada").json()["created"] is True
+
+    def test_but_not_for_ever(self, front_end, clock):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        clock.shift(290)
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(301)
         assert error(client.verify(challenge, code, nickname="Ada")) == (410, "expired")
-        assert finish_registration(rf.post("/"), challenge, "Ada").created
+        assert not User.objects.exists()
+
+    def test_one_that_was_not_right_in_time_never_is(self, front_end, clock):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        clock.shift(301)
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "expired")
+
+    def test_nicknames_that_are_refused_use_up_no_attempts(self, front_end, rf):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        for nickname in ("", "\u200b", None, "a" * 31, " ", "\n"):
+            assert client.verify(challenge, code, nickname=nickname).status_code == 422
+            with pytest.raises(Refusal, match="nickname"):
+                finish_registration(rf.post("/"), challenge, nickname)
+            assert newest().attempts == 1
+        assert client.verify(challenge, code, nickname="Ada").status_code == 200
+
+    def test_wrong_codes_count_on_after_a_right_one(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        for _ in range(4):
+            assert error(client.verify(challenge, code)) == (422, "nickname_required")
+            assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        assert error(client.verify(challenge, wrong(code))) == (410, "too_many_attempts")
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "too_many_attempts")
+
+    def test_right_codes_at_once_give_back_what_they_took(self, front_end):
+        MobileLogin.objects.update(attempts_per_code=10)
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        answers = at_once([lambda: front_end().verify(challenge, code)] * 6)
+        assert {answer.status_code for answer in answers} == {422}
+        assert (newest().attempts, newest().state) == (0, ChallengeState.PROVED)
 
     def test_a_right_code_gives_no_more_tries(self, front_end):
         client = front_end()

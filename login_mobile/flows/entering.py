@@ -190,7 +190,7 @@ def _nickname(proof: Proof, nickname: object) -> str:
             raise Refusal(ErrorCode.NICKNAME_REQUIRED)
         return checked_nickname(nickname)
     except Refusal:
-        if not challenges().filter(pk=proof.challenge.pk).prove(timezone.now()):
+        if not challenges().filter(pk=proof.challenge.pk).prove(timezone.now(), spent=proof.spent):
             raise dead(proof.challenge) from None
         raise
 
