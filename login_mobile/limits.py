@@ -6,7 +6,9 @@ throttled tells nothing about a number.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from .addresses import wider_network
 from .buckets import Counter, Window, empty
 from .devices import Device
 from .keys import subject_key
@@ -18,6 +20,8 @@ SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
 ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
 PREFIX_CAP, COUNTRY_CAP, CAP = "prefix_cap", "country_cap", "cap"
 KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP = "known_prefix_cap", "known_country_cap"
+#: How many times the limit of an IPv6 /64 its /48 has.
+SITE = 10
 
 
 def sends(login: MobileLogin, number: str, device: Device | None) -> Counter:
@@ -33,9 +37,10 @@ def user_sends(login: MobileLogin, user_id: object) -> Counter:
     return Counter(USER_SENDS, str(user_id), _send_windows(login)[1:], order=1)
 
 
-def address_sends(login: MobileLogin, address: str) -> Counter:
+def address_sends(login: MobileLogin, address: str) -> Sequence[Counter]:
+    """Codes asked for from one address, and from the network around it."""
     windows = (Window(HOUR, login.address_sends_per_hour), Window(DAY, login.address_sends_per_day))
-    return Counter(ADDRESS_SENDS, address, windows, order=2)
+    return _of_address(Counter(ADDRESS_SENDS, address, windows, order=2))
 
 
 def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[Counter]:
@@ -58,9 +63,9 @@ def failures(login: MobileLogin, number: str, device: Device | None) -> Counter:
     return Counter(FAILURES, _whose(number, device), windows)
 
 
-def address_verifications(login: MobileLogin, address: str) -> Counter:
-    """Codes that are entered from one address, right or wrong."""
-    return Counter(ADDRESS_VERIFICATIONS, address, (Window(5 * MINUTE, login.address_verifications),))
+def address_verifications(login: MobileLogin, address: str) -> Sequence[Counter]:
+    """Codes that are entered from one address, right or wrong, and from the network around it."""
+    return _of_address(Counter(ADDRESS_VERIFICATIONS, address, (Window(5 * MINUTE, login.address_verifications),)))
 
 
 def passwords(user_id: object) -> Counter:
@@ -71,6 +76,15 @@ def passwords(user_id: object) -> Counter:
 def lift(number: str) -> int:
     """Forget what was used up of a number's limits, by whomever; returns how many buckets that were."""
     return empty([subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))])
+
+
+def _of_address(counter: Counter) -> Sequence[Counter]:
+    """An address's counter, and where one site may have many such addresses, the site's, for ``SITE`` times as much."""
+    site = wider_network(counter.subject)
+    if site is None:
+        return [counter]
+    windows = tuple(Window(window.seconds, SITE * window.limit) for window in counter.windows)
+    return [counter, replace(counter, subject=site, windows=windows)]
 
 
 def _send_windows(login: MobileLogin) -> tuple[Window, ...]:

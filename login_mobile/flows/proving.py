@@ -87,7 +87,7 @@ def prove(
 
 def _count_address(request: HttpRequest, login: MobileLogin) -> None:
     try:
-        buckets.take([limits.address_verifications(login, client_address(request))])
+        buckets.take(limits.address_verifications(login, client_address(request)))
     except buckets.Full as full:
         raise _throttled(request, login, full) from None
 

@@ -121,7 +121,7 @@ def _count(login: MobileLogin, number: Number, device: Device | None, address: s
     counters = [
         limits.sends(login, number.e164, device),
         *([limits.user_sends(login, user.pk)] if user else []),
-        limits.address_sends(login, address),
+        *limits.address_sends(login, address),
         *limits.caps(login, number, device),
     ]
     try:
