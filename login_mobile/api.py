@@ -14,6 +14,7 @@ with ``login_mobile.transactions.outside_transactions``.
 
 from .flows.entering import Verified, log_in, remember_device
 from .flows.lifting import lift_limits, resume
+from .flows.notices import can_send_notice
 from .flows.numbers import confirm_number, remove_number, request_number
 from .flows.reauthenticating import (
     confirm_reauthentication,
@@ -30,6 +31,7 @@ __all__ = [
     "CodeStatus",
     "PendingCode",
     "Verified",
+    "can_send_notice",
     "code_status",
     "confirm_number",
     "confirm_reauthentication",

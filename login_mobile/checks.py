@@ -114,6 +114,22 @@ def check_logins(app_configs: Any, databases: Sequence[str] | None = None, **kwa
     return found
 
 
+@register(TAG, Tags.database)
+def check_notices(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever loses a number hears of it, where anybody can log in by one."""
+    from .api import can_send_notice
+
+    if not any(login.is_active for login in _stored(databases)) or can_send_notice():
+        return []
+    return [
+        checks.Warning(
+            "No notice can be sent to a number that was changed or removed, so nobody hears of an account taken over.",
+            hint="Choose a template of the notice for a mobile login whose service can send it.",
+            id="login_mobile.W003",
+        )
+    ]
+
+
 def _stored(databases: Sequence[str] | None) -> Iterator[Any]:
     """The configurations, or nothing where their table does not exist yet."""
     from .models import MobileLogin

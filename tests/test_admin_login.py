@@ -69,6 +69,15 @@ def form_of(login: MobileLogin | None = None, **changes):
     return {name: value for name, value in {**values, **changes}.items() if value is not None}
 
 
+def test_a_login_says_so_where_no_notice_can_be_sent(admin_client):
+    login = a_login(alibaba_cloud(), template=otp("by-code", variables="code"))
+    TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_1")
+    url = reverse(CHANGE, args=[login.pk])
+    assert "nobody hears of an account taken over" in admin_client.get(url).content.decode()
+    a_login(key="other", is_default=False)
+    assert "nobody hears of an account taken over" not in admin_client.get(url).content.decode()
+
+
 def errors_of(client, url, data):
     response = client.post(url, data)
     assert response.status_code == 200, "It was saved."

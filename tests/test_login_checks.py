@@ -106,6 +106,25 @@ class TestChecks:
         SmsTemplate.objects.filter(pk=login.template_id).update(text="")
         assert "login_mobile.W002" in found("default")
 
+    def test_w003_no_service_can_send_a_notice(self, broker, db):
+        login = a_login(TestConfigurations().alibaba_cloud())
+        TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_100001")
+        assert "taken over" in found("default")["login_mobile.W003"].msg
+        notice = SmsTemplate.objects.create(key="notice", name="Notice", text="It was changed.")
+        MobileLogin.objects.update(notice_template=notice)
+        assert "login_mobile.W003" in found("default")
+        TemplateCode.objects.create(template=notice, service=login.sms_service, code="SMS_100002")
+        assert "login_mobile.W003" not in found("default")
+
+    def test_w003_another_configuration_may_send_it(self, broker, db):
+        login = a_login(TestConfigurations().alibaba_cloud(), is_default=False)
+        TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_100001")
+        sandbox = a_login(key="other").sms_service
+        assert "login_mobile.W003" not in found("default")
+        sandbox.is_active = False
+        sandbox.save()
+        assert "login_mobile.W003" in found("default")
+
 
 class Apart:
     def db_for_write(self, model: Any, **hints: Any) -> str | None:

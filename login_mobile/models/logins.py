@@ -119,7 +119,9 @@ class MobileLogin(models.Model):
     send_pause = _limit(_("seconds between two codes"), 60, 30, 3600, _("To one number."))
     sends_per_hour = _limit(_("codes per number and hour"), 5, 1, 60)
     sends_per_day = _limit(_("codes per number and day"), 10, 1, 200)
-    address_sends_per_hour = _limit(_("codes per address and hour"), 10, 1, 10_000, _("IPv6 by /64; a /48 has ten times as many."))
+    address_sends_per_hour = _limit(
+        _("codes per address and hour"), 10, 1, 10_000, _("IPv6 by /64; a /48 has ten times as many.")
+    )
     address_sends_per_day = _limit(_("codes per address and day"), 50, 1, 100_000)
     address_verifications = _limit(_("entered codes per address in 5 minutes"), 30, 1, 10_000)
     trusted_proxies = models.PositiveSmallIntegerField(
