@@ -29,7 +29,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def wider_network(address: str) -> str | None:
-    """The /48 around what ``client_address`` has found, of which one site may have all 65,536 /64; ``None``: no IPv6."""
+    """The /48 of a /64 that ``client_address`` has found: one site may have all 65,536 in it. ``None``: no IPv6."""
     return str(ip_network(address).supernet(new_prefix=48)) if address.endswith("/64") else None
 
 

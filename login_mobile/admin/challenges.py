@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import phonenumbers
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -47,8 +46,13 @@ class CountryFilter(admin.SimpleListFilter):
         value = self.value()
         if not value:
             return challenges
-        known = value in phonenumbers.SUPPORTED_REGIONS
-        return challenges.filter(country=value) if known else challenges.none()
+        return challenges.filter(country=value) if _is_region(value) else challenges.none()
+
+
+def _is_region(value: str) -> bool:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    return value in SUPPORTED_REGIONS
 
 
 @admin.register(Challenge)

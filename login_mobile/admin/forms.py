@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import phonenumbers
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.utils import timezone
@@ -24,7 +23,9 @@ _LONGEST_REVIEW = timedelta(days=90)
 
 
 def _countries() -> list[tuple[str, str]]:
-    return [(region, described(region)) for region in by_name(phonenumbers.SUPPORTED_REGIONS)]
+    from phonenumbers import SUPPORTED_REGIONS
+
+    return [(region, described(region)) for region in by_name(SUPPORTED_REGIONS)]
 
 
 class CountriesSelect(FilteredSelectMultiple):

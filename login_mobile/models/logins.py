@@ -7,7 +7,6 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
-from phonenumbers import SUPPORTED_REGIONS
 
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.conf import get_settings as get_sms_settings
@@ -28,6 +27,8 @@ def default_regions() -> list[str]:
 
 def validate_regions(regions: Any) -> None:
     """Refuse whatever is not a list of ISO 3166 codes, each once."""
+    from phonenumbers import SUPPORTED_REGIONS
+
     if not isinstance(regions, list) or not regions:
         raise ValidationError(_("Choose at least one country."), code="empty")
     unknown = [str(region) for region in regions if str(region) not in SUPPORTED_REGIONS]
