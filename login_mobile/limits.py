@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from .addresses import wider_network
 from .buckets import Counter, Window, empty
-from .devices import Device
 from .keys import subject_key
 from .models import MobileLogin
 from .numbers import Number
@@ -24,9 +23,9 @@ KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP = "known_prefix_cap", "known_country_cap"
 SITE = 10
 
 
-def sends(login: MobileLogin, number: str, device: Device | None) -> Counter:
+def sends(login: MobileLogin, number: str, known: bool) -> Counter:
     """Codes to one number, asked for by strangers, or by one of the browsers that are known for it."""
-    return Counter(SENDS, _whose(number, device), _send_windows(login))
+    return Counter(SENDS, _whose(number, known), _send_windows(login))
 
 
 def user_sends(login: MobileLogin, user_id: object) -> Counter:
@@ -43,13 +42,13 @@ def address_sends(login: MobileLogin, address: str) -> Sequence[Counter]:
     return _of_address(Counter(ADDRESS_SENDS, address, windows, order=2))
 
 
-def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[Counter]:
+def caps(login: MobileLogin, number: Number, known: bool) -> Sequence[Counter]:
     """The budgets of one login. Rows that many share are locked last, so that they are held for the shortest time.
 
     Browsers that have logged in as their numbers have budgets of their own in a country and prefix, as large: what
     strangers ask for there does not lock them out, and whoever has many numbers is stopped all the same.
     """
-    in_prefix, in_country = (PREFIX_CAP, COUNTRY_CAP) if device is None else (KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP)
+    in_prefix, in_country = (KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP) if known else (PREFIX_CAP, COUNTRY_CAP)
     return [
         Counter(in_prefix, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
         Counter(in_country, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
@@ -57,10 +56,10 @@ def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[
     ]
 
 
-def failures(login: MobileLogin, number: str, device: Device | None) -> Counter:
+def failures(login: MobileLogin, number: str, known: bool) -> Counter:
     """Wrong codes for one number."""
     windows = (Window(HOUR, login.failures_per_hour), Window(DAY, login.failures_per_day))
-    return Counter(FAILURES, _whose(number, device), windows)
+    return Counter(FAILURES, _whose(number, known), windows)
 
 
 def address_verifications(login: MobileLogin, address: str) -> Sequence[Counter]:
@@ -91,9 +90,9 @@ def _send_windows(login: MobileLogin) -> tuple[Window, ...]:
     return (Window(login.send_pause, 1), Window(HOUR, login.sends_per_hour), Window(DAY, login.sends_per_day))
 
 
-def _whose(number: str, device: Device | None) -> str:
+def _whose(number: str, known: bool) -> str:
     """Strangers share a number's limits, and so do its known browsers: whoever has it can make many of those."""
-    return _known(number) if device else number
+    return _known(number) if known else number
 
 
 def _known(number: str) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
+from login_mobile.signals import number_removed
 from sms_services.choices import Purpose, TemplateStatus
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode
 from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
@@ -434,6 +435,29 @@ def test_numbers_are_masked_found_and_taken_away(admin_client):
     admin_client.post(f"{url}{row.pk}/delete/", {"post": "yes"})
     assert MobileNumber.objects.get().user == bob
     assert NUMBER not in LogEntry.objects.get().object_repr
+
+
+@pytest.mark.parametrize("by", ["its page", "the list"])
+def test_a_number_that_is_taken_away_gets_a_notice_and_a_signal(
+    admin_client, login, broker, django_capture_on_commit_callbacks, by
+):
+    ada = a_user(NUMBER, username="ada")
+    said = []
+
+    def hear(**values):
+        said.append((values["user"], values["number"], values["reason"], values["login"]))
+
+    number_removed.connect(hear)
+    url, row = "/admin/login_mobile/mobilenumber/", ada.mobile_number
+    with django_capture_on_commit_callbacks(execute=True):
+        if by == "its page":
+            admin_client.post(f"{url}{row.pk}/delete/", {"post": "yes"})
+        else:
+            admin_client.post(url, {"action": "delete_selected", "_selected_action": row.pk, "post": "yes"})
+    assert not MobileNumber.objects.exists()
+    assert said == [(ada, NUMBER, "withdrawn", login)]
+    notice = SmsMessage.objects.get()
+    assert (notice.phone_number, notice.purpose) == (NUMBER, Purpose.NOTIFICATION)
 
 
 def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login):

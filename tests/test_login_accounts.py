@@ -11,6 +11,8 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY, aauthenticate, authenticate, get_user_model
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
+from django.db import IntegrityError
+from django.db.models.signals import pre_save
 from django.utils import timezone
 
 from login_mobile import signals
@@ -18,6 +20,7 @@ from login_mobile.api import finish_registration, lift_limits, log_in, verify_co
 from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
+from login_mobile.flows import numbers
 from login_mobile.flows.entering import Verified
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
@@ -388,6 +391,15 @@ class TestSessions:
         assert client.client.session.session_key != before
         assert client.client.session["basket"] == "A-17"  # an anonymous session goes on
 
+    def test_also_when_the_same_user_logs_in_again(self, front_end, login, clock):
+        client = front_end()
+        client.log_in()
+        before = client.client.session
+        clock.shift(61)
+        assert client.log_in().json() == {"user_id": client.user_id, "created": False}
+        assert client.client.session.session_key != before.session_key
+        assert not before.exists(before.session_key)
+
     def test_another_users_session_is_flushed_first(self, front_end, login):
         client = front_end()
         client.client.force_login(a_user())
@@ -500,6 +512,36 @@ class TestBinding:
     @pytest.mark.parametrize("path", ["number/request", "number/remove"])
     def test_nobody_who_is_not_logged_in(self, front_end, login, path):
         assert error(front_end().post(path, {"phone": NUMBER})) == (401, "not_authenticated")
+
+    def test_taken_is_what_the_number_is_and_nothing_else(self, ada, monkeypatch):
+        """While the code is compared, the account gets another number elsewhere; or the host's database refuses."""
+        compared = numbers.number_row
+
+        def bound_meanwhile(number: str) -> Any:
+            MobileNumber.objects.get_or_create(number=OTHER, user=User.objects.get())
+            return compared(number)
+
+        challenge = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        ada.work()
+        monkeypatch.setattr(numbers, "number_row", bound_meanwhile)
+        assert error(ada.post("number/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})) == (
+            410,
+            "used",
+        )
+        assert MobileNumber.objects.get().number == OTHER
+
+    def test_an_error_of_the_hosts_own_is_not_taken_for_that(self, front_end, login):
+        def refuse(**kwargs: Any) -> None:
+            raise IntegrityError("A trigger of the host.")
+
+        client = front_end(raise_request_exception=False)
+        client.client.force_login(a_user())
+        pre_save.connect(refuse, sender=MobileNumber)
+        try:
+            assert proved(client, NUMBER).status_code == 500
+        finally:
+            pre_save.disconnect(refuse, sender=MobileNumber)
+        assert not MobileNumber.objects.exists()
 
 
 class TestChanging:

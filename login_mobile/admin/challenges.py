@@ -91,7 +91,7 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
         return NewestFirst
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).defer("token_hash", "digest", "address_hash")
+        return super().get_queryset(request).defer("token_hash", "digest")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("masked_number", "country_name", "shown_user", "standing", "attempts_words", "message_link")

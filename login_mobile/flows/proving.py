@@ -93,9 +93,9 @@ def _count_address(request: HttpRequest, login: MobileLogin) -> None:
 
 
 def _take_failure(request: HttpRequest, challenge: Challenge, login: MobileLogin) -> buckets.Taken:
-    device = known_device(request, challenge.phone_number)
+    known = known_device(request, challenge.phone_number)
     try:
-        return buckets.take([limits.failures(login, challenge.phone_number, device)])
+        return buckets.take([limits.failures(login, challenge.phone_number, known)])
     except buckets.Full as full:
         raise _throttled(request, login, full) from None
 

@@ -99,7 +99,6 @@ class Migration(migrations.Migration):
                 ('token_hash', models.CharField(editable=False, max_length=64, unique=True)),
                 ('digest', models.CharField(blank=True, editable=False, max_length=64)),
                 ('known_device', models.BooleanField(default=False, verbose_name='known device')),
-                ('address_hash', models.CharField(blank=True, editable=False, max_length=64)),
                 ('state', models.CharField(choices=[('open', 'Open'), ('proved', 'Proved, not finished'), ('used', 'Used'), ('replaced', 'Replaced by a newer one')], default='open', max_length=12, verbose_name='state')),
                 ('outcome', models.CharField(blank=True, choices=[('', 'Not used'), ('logged_in', 'Logged in'), ('registered', 'Registered'), ('bound', 'Number added'), ('changed', 'Number changed'), ('reauthenticated', 'Confirmed'), ('refused', 'Refused after a right code')], default='', max_length=16, verbose_name='outcome')),
                 ('code_length', models.PositiveSmallIntegerField(default=6, editable=False)),

@@ -98,7 +98,6 @@ class Challenge(models.Model):
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     digest = models.CharField(max_length=64, blank=True, editable=False)
     known_device = models.BooleanField(_("known device"), default=False)
-    address_hash = models.CharField(max_length=64, blank=True, editable=False)
 
     state = models.CharField(_("state"), max_length=12, choices=ChallengeState.choices, default=ChallengeState.OPEN)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices, blank=True, default="")
