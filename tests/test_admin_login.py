@@ -64,7 +64,9 @@ def form_of(login: MobileLogin | None = None, **changes):
     values = {
         field.name: getattr(login, field.attname)
         for field in MobileLogin._meta.fields
-        if field.name not in ("id", "is_active") and getattr(login, field.attname) not in (None, False)
+        if not field.generated
+        and field.name not in ("id", "is_active")
+        and getattr(login, field.attname) not in (None, False)
     }
     values |= {"first_region": login.regions[0]}
     return {name: value for name, value in {**values, **changes}.items() if value is not None}

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from login_mobile.checks import TAG
 from login_mobile.conf import Settings, get_settings
 from login_mobile.models import Challenge, MobileLogin
+from login_mobile.models.logins import BOUNDS
 from login_mobile.purging import purge
 from sms_services.models import AlibabaCloudSms, SmsTemplate, TemplateCode
 from tests.login_under_test import a_login, front_end  # noqa: F401 - a fixture
@@ -124,6 +126,33 @@ class TestChecks:
         sandbox.is_active = False
         sandbox.save()
         assert "login_mobile.W003" in found("default")
+
+
+@pytest.mark.databases
+class TestConstraints:
+    """What the form refuses, the database does too: a shell or a fixture asks no form."""
+
+    @pytest.mark.parametrize("field", sorted(BOUNDS))
+    def test_bounds_hold_in_the_database(self, db, field):
+        a_login()
+        for within in BOUNDS[field]:
+            MobileLogin.objects.update(**{field: within})
+        least, most = BOUNDS[field]
+        for beyond in (least - 1, most + 1):
+            with pytest.raises((IntegrityError, DataError)), transaction.atomic():
+                MobileLogin.objects.update(**{field: beyond})
+
+    def test_there_is_one_default(self, db):
+        first, second = a_login(), a_login(key="second")
+        first.refresh_from_db()
+        assert (first.is_default, second.is_default) == (False, True)
+        third = a_login(key="third", is_default=False)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            MobileLogin.objects.filter(pk=third.pk).update(is_default=True)
+        third.is_default = True
+        third.full_clean()
+        third.save()
+        assert MobileLogin.objects.get(is_default=True) == third
 
 
 class Apart:
