@@ -462,6 +462,21 @@ def test_a_number_that_is_taken_away_gets_a_notice_and_a_signal(
     assert (notice.phone_number, notice.purpose) == (NUMBER, Purpose.NOTIFICATION)
 
 
+def test_only_who_may_see_numbers_learns_that_one_is_taken(staff_client, login, broker):
+    a_user(NUMBER)
+    url = "/admin/login_mobile/reviewnumber/add/"
+    tomorrow = timezone.now() + timedelta(days=1)
+    data = {"login": login.pk, "code": "424242", "valid_until_0": f"{tomorrow:%Y-%m-%d}", "valid_until_1": "12:00"}
+    client = staff_client("add_reviewnumber")
+    page = client.get(url).content.decode()
+    assert "whoever really has it cannot register" in page
+    answers = [client.post(url, {**data, "number": number}).status_code for number in (NUMBER, OTHER)]
+    assert answers == [302, 302]
+    ReviewNumber.objects.all().delete()
+    client = staff_client("add_reviewnumber", "reveal_smsmessage")
+    assert "Somebody has this number" in client.post(url, {**data, "number": NUMBER}).content.decode()
+
+
 def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login):
     url = "/admin/login_mobile/reviewnumber/"
     data = {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import AbstractBaseUser, User
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, models, transaction
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from login_mobile.checks import TAG
@@ -16,6 +19,7 @@ from login_mobile.conf import Settings, get_settings
 from login_mobile.models import Challenge, MobileLogin
 from login_mobile.models.logins import BOUNDS
 from login_mobile.purging import purge
+from login_mobile.users import not_filled
 from sms_services.models import AlibabaCloudSms, SmsTemplate, TemplateCode
 from tests.login_under_test import a_login, front_end  # noqa: F401 - a fixture
 
@@ -126,6 +130,55 @@ class TestChecks:
         sandbox.is_active = False
         sandbox.save()
         assert "login_mobile.W003" in found("default")
+
+
+class TestUserModels:
+    """Which fields of a user model our factory cannot fill."""
+
+    @isolate_apps("login_mobile")
+    def test_of_the_models_own(self):
+        class Member(AbstractBaseUser):
+            username = models.CharField(max_length=50, unique=True)
+            email = models.EmailField(unique=True)
+            badge = models.CharField(max_length=8, default="")
+            card = models.CharField(max_length=8, null=True, unique=True)
+            token = models.UUIDField(default=uuid4, unique=True)
+            group = models.CharField(max_length=8, default="a", unique=True)
+
+            USERNAME_FIELD = "username"
+
+            class Meta:
+                app_label = "login_mobile"
+                constraints = [
+                    models.UniqueConstraint(fields=["badge"], name="badge"),
+                    models.UniqueConstraint(fields=["badge", "card"], name="both"),
+                ]
+
+        assert not_filled(Member) == ["badge", "email", "group"]
+
+    @isolate_apps("login_mobile")
+    def test_of_users_who_are_named_by_their_address(self):
+        class Customer(AbstractBaseUser):
+            email = models.EmailField(unique=True)
+
+            USERNAME_FIELD = "email"
+
+            class Meta:
+                app_label = "login_mobile"
+
+        assert not_filled(Customer) == ["email"]
+
+    def test_djangos_own_is_fine(self):
+        assert not_filled(User) == []
+
+    def test_w004_says_so_unless_a_factory_of_ones_own_is_set(self, settings, monkeypatch):
+        assert "login_mobile.W004" not in found()
+        monkeypatch.setattr(User._meta.get_field("email"), "_unique", True)
+        message = found()["login_mobile.W004"]
+        assert "email" in message.msg
+        assert "USER_FACTORY" in message.hint
+        settings.LOGIN_MOBILE = {"USER_FACTORY": "tests.test_login_accounts.our_factory"}
+        assert "login_mobile.W004" not in found()
 
 
 @pytest.mark.databases

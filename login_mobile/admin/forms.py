@@ -98,7 +98,13 @@ class NumberForm(forms.Form):
 
 
 class ReviewNumberForm(forms.ModelForm):
-    """A number with a fixed code. Neither is shown again."""
+    """A number with a fixed code. Neither is shown again.
+
+    ``tells_owners``: whoever fills it in may know whether somebody logs in with a number. A review number of such a
+    number opens nothing, so nothing is lost if nobody is told.
+    """
+
+    tells_owners = False
 
     code = forms.RegexField(
         r"^[0-9]{6,8}\Z",
@@ -122,7 +128,7 @@ class ReviewNumberForm(forms.ModelForm):
 
     def clean_number(self) -> str:
         number = _normalized(self.cleaned_data["number"])
-        if MobileNumber.objects.filter(number=number).exists():
+        if self.tells_owners and MobileNumber.objects.filter(number=number).exists():
             raise forms.ValidationError(
                 _("Somebody has this number and logs in with it. Use a number that nobody has."), code="taken"
             )
