@@ -173,7 +173,7 @@ class TestUserModels:
 
     def test_w004_says_so_unless_a_factory_of_ones_own_is_set(self, settings, monkeypatch):
         assert "login_mobile.W004" not in found()
-        monkeypatch.setattr(User._meta.get_field("email"), "_unique", True)
+        monkeypatch.setattr(User, "USERNAME_FIELD", "email")
         message = found()["login_mobile.W004"]
         assert "email" in message.msg
         assert "USER_FACTORY" in message.hint
