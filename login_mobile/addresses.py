@@ -28,6 +28,11 @@ def client_address(request: HttpRequest) -> str:
     return stated or direct or UNKNOWN
 
 
+def wider_network(address: str) -> str | None:
+    """The /48 of a /64 that ``client_address`` has found: one site may have all 65,536 in it. ``None``: no IPv6."""
+    return str(ip_network(address).supernet(new_prefix=48)) if address.endswith("/64") else None
+
+
 def _trusted_proxies() -> int:
     """The fewest that any configuration in use has: whoever asks may name each of them."""
     own = MobileLogin.objects.using(database()).filter(is_active=True).values_list("trusted_proxies", flat=True)

@@ -14,7 +14,8 @@ with ``login_mobile.transactions.outside_transactions``.
 
 from .flows.entering import Verified, log_in, remember_device
 from .flows.lifting import lift_limits, resume
-from .flows.numbers import confirm_number, remove_number, request_number
+from .flows.notices import can_send_notice
+from .flows.numbers import confirm_number, remove_number, request_number, withdraw_number
 from .flows.reauthenticating import (
     confirm_reauthentication,
     reauthenticate_with_password,
@@ -30,6 +31,7 @@ __all__ = [
     "CodeStatus",
     "PendingCode",
     "Verified",
+    "can_send_notice",
     "code_status",
     "confirm_number",
     "confirm_reauthentication",
@@ -48,4 +50,5 @@ __all__ = [
     "resume",
     "send_test_code",
     "verify_code",
+    "withdraw_number",
 ]

@@ -6,13 +6,14 @@ from typing import Any
 from celery import current_app
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 from django.utils.module_loading import import_string
 
-from .conf import get_settings
+from .conf import Settings, get_settings
 
 TAG = "login_mobile"
 BACKEND = "login_mobile.backends.MobileBackend"
@@ -40,6 +41,26 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                     )
                 )
     return found
+
+
+@register(TAG)
+def check_users(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Our own factory can make users of the project's model."""
+    from .users import not_filled
+
+    try:
+        factory = get_settings().USER_FACTORY
+    except ImproperlyConfigured:
+        return []  # E001 says so
+    if factory != Settings.USER_FACTORY or not (fields := not_filled(get_user_model())):
+        return []
+    return [
+        checks.Warning(
+            f"Nobody can register by phone number: users need values of {', '.join(fields)} that cannot be made up.",
+            hint="Set LOGIN_MOBILE['USER_FACTORY'] to a function that fills them in, or switch registration off.",
+            id="login_mobile.W004",
+        )
+    ]
 
 
 @register(TAG)
@@ -112,6 +133,22 @@ def check_logins(app_configs: Any, databases: Sequence[str] | None = None, **kwa
                 )
             )
     return found
+
+
+@register(TAG, Tags.database)
+def check_notices(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever loses a number hears of it, where anybody can log in by one."""
+    from .api import can_send_notice
+
+    if not any(login.is_active for login in _stored(databases)) or can_send_notice():
+        return []
+    return [
+        checks.Warning(
+            "No notice can be sent to a number that was changed or removed, so nobody hears of an account taken over.",
+            hint="Choose a template of the notice for a mobile login whose service can send it.",
+            id="login_mobile.W003",
+        )
+    ]
 
 
 def _stored(databases: Sequence[str] | None) -> Iterator[Any]:

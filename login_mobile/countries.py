@@ -1,11 +1,12 @@
-"""Countries and regions as people know them: by a name in their language, and a calling code."""
+"""Countries and regions as people know them: by a name in their language, and a calling code.
+
+The libraries are imported at their first use: a process starts sooner without them.
+"""
 
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-import phonenumbers
-from babel import Locale, UnknownLocaleError
 from django.utils.translation import get_language, to_locale
 
 
@@ -16,6 +17,8 @@ def country_name(region: str) -> str:
 
 def calling_code(region: str) -> int:
     """``86`` for ``CN``; 0 for a region without numbers."""
+    import phonenumbers
+
     return phonenumbers.country_code_for_region(region)
 
 
@@ -38,6 +41,8 @@ def _sorting_key(name: str) -> bytes:
 
 @lru_cache
 def _names(language: str) -> dict[str, str]:
+    from babel import Locale, UnknownLocaleError
+
     locale = to_locale(language)
     for identifier in (locale, locale.split("_")[0], "en"):
         try:

@@ -6,8 +6,6 @@ in as the number has limits of its own, so that nobody can lock the owner out. T
 at a login only, so asking for a code sets the same cookies whether the number is known or not.
 """
 
-import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -26,23 +24,15 @@ _SALT = "login_mobile.device"
 _NUMBERS = 5
 
 
-@dataclass(frozen=True)
-class Device:
-    """A browser that logged in as a number; ``id`` is its own among those that did."""
-
-    id: str
-
-
-def known_device(request: HttpRequest, number: str) -> Device | None:
-    """The browser, if it has logged in as this number and the number has not changed hands since.
+def known_device(request: HttpRequest, number: str) -> bool:
+    """Whether the browser has logged in as this number and the number has not changed hands since.
 
     Only whoever has a cookie for this number makes it look into the database, so it tells nobody else anything.
     """
-    for row_id, mark, device_id in _entries(request):
+    for row_id, mark in _entries(request):
         if mark == _mark(number):
-            rows = MobileNumber.objects.using(database()).filter(pk=row_id, number=number)
-            return Device(device_id) if rows.exists() else None
-    return None
+            return MobileNumber.objects.using(database()).filter(pk=row_id, number=number).exists()
+    return False
 
 
 def remember(request: HttpRequest, response: HttpResponse, number: MobileNumber) -> None:
@@ -52,10 +42,9 @@ def remember(request: HttpRequest, response: HttpResponse, number: MobileNumber)
         return
     mark = _mark(number.number)
     entries = [entry for entry in _entries(request) if entry[1] != mark][: _NUMBERS - 1]
-    ids = [device_id for _row, known, device_id in _entries(request) if known == mark]
     response.set_cookie(
         COOKIE,
-        signing.dumps([[number.pk, mark, ids[0] if ids else secrets.token_hex(8)], *entries], salt=_SALT),
+        signing.dumps([[number.pk, mark], *entries], salt=_SALT),
         max_age=timedelta(days=days),
         path=settings.SESSION_COOKIE_PATH,
         domain=settings.SESSION_COOKIE_DOMAIN,
@@ -65,13 +54,13 @@ def remember(request: HttpRequest, response: HttpResponse, number: MobileNumber)
     )
 
 
-def _entries(request: HttpRequest) -> list[tuple[int, str, str]]:
+def _entries(request: HttpRequest) -> list[tuple[int, str]]:
     value = request.COOKIES.get(COOKIE, "")
     if not value:
         return []
     try:
         found: Any = signing.loads(value, salt=_SALT, max_age=timedelta(days=get_settings().DEVICE_DAYS))
-        return [(int(row), str(mark), str(device)) for row, mark, device in found]
+        return [(int(row), str(mark)) for row, mark in found]
     except (signing.BadSignature, ValueError, TypeError):
         return []
 

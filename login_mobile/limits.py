@@ -6,9 +6,10 @@ throttled tells nothing about a number.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from .addresses import wider_network
 from .buckets import Counter, Window, empty
-from .devices import Device
 from .keys import subject_key
 from .models import MobileLogin
 from .numbers import Number
@@ -18,11 +19,13 @@ SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
 ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
 PREFIX_CAP, COUNTRY_CAP, CAP = "prefix_cap", "country_cap", "cap"
 KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP = "known_prefix_cap", "known_country_cap"
+#: How many times the limit of an IPv6 /64 its /48 has.
+SITE = 10
 
 
-def sends(login: MobileLogin, number: str, device: Device | None) -> Counter:
+def sends(login: MobileLogin, number: str, known: bool) -> Counter:
     """Codes to one number, asked for by strangers, or by one of the browsers that are known for it."""
-    return Counter(SENDS, _whose(number, device), _send_windows(login))
+    return Counter(SENDS, _whose(number, known), _send_windows(login))
 
 
 def user_sends(login: MobileLogin, user_id: object) -> Counter:
@@ -33,18 +36,19 @@ def user_sends(login: MobileLogin, user_id: object) -> Counter:
     return Counter(USER_SENDS, str(user_id), _send_windows(login)[1:], order=1)
 
 
-def address_sends(login: MobileLogin, address: str) -> Counter:
+def address_sends(login: MobileLogin, address: str) -> Sequence[Counter]:
+    """Codes asked for from one address, and from the network around it."""
     windows = (Window(HOUR, login.address_sends_per_hour), Window(DAY, login.address_sends_per_day))
-    return Counter(ADDRESS_SENDS, address, windows, order=2)
+    return _of_address(Counter(ADDRESS_SENDS, address, windows, order=2))
 
 
-def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[Counter]:
+def caps(login: MobileLogin, number: Number, known: bool) -> Sequence[Counter]:
     """The budgets of one login. Rows that many share are locked last, so that they are held for the shortest time.
 
     Browsers that have logged in as their numbers have budgets of their own in a country and prefix, as large: what
     strangers ask for there does not lock them out, and whoever has many numbers is stopped all the same.
     """
-    in_prefix, in_country = (PREFIX_CAP, COUNTRY_CAP) if device is None else (KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP)
+    in_prefix, in_country = (KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP) if known else (PREFIX_CAP, COUNTRY_CAP)
     return [
         Counter(in_prefix, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
         Counter(in_country, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
@@ -52,15 +56,15 @@ def caps(login: MobileLogin, number: Number, device: Device | None) -> Sequence[
     ]
 
 
-def failures(login: MobileLogin, number: str, device: Device | None) -> Counter:
+def failures(login: MobileLogin, number: str, known: bool) -> Counter:
     """Wrong codes for one number."""
     windows = (Window(HOUR, login.failures_per_hour), Window(DAY, login.failures_per_day))
-    return Counter(FAILURES, _whose(number, device), windows)
+    return Counter(FAILURES, _whose(number, known), windows)
 
 
-def address_verifications(login: MobileLogin, address: str) -> Counter:
-    """Codes that are entered from one address, right or wrong."""
-    return Counter(ADDRESS_VERIFICATIONS, address, (Window(5 * MINUTE, login.address_verifications),))
+def address_verifications(login: MobileLogin, address: str) -> Sequence[Counter]:
+    """Codes that are entered from one address, right or wrong, and from the network around it."""
+    return _of_address(Counter(ADDRESS_VERIFICATIONS, address, (Window(5 * MINUTE, login.address_verifications),)))
 
 
 def passwords(user_id: object) -> Counter:
@@ -73,13 +77,22 @@ def lift(number: str) -> int:
     return empty([subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))])
 
 
+def _of_address(counter: Counter) -> Sequence[Counter]:
+    """An address's counter, and where one site may have many such addresses, the site's, for ``SITE`` times as much."""
+    site = wider_network(counter.subject)
+    if site is None:
+        return [counter]
+    windows = tuple(Window(window.seconds, SITE * window.limit) for window in counter.windows)
+    return [counter, replace(counter, subject=site, windows=windows)]
+
+
 def _send_windows(login: MobileLogin) -> tuple[Window, ...]:
     return (Window(login.send_pause, 1), Window(HOUR, login.sends_per_hour), Window(DAY, login.sends_per_day))
 
 
-def _whose(number: str, device: Device | None) -> str:
+def _whose(number: str, known: bool) -> str:
     """Strangers share a number's limits, and so do its known browsers: whoever has it can make many of those."""
-    return _known(number) if device else number
+    return _known(number) if known else number
 
 
 def _known(number: str) -> str:

@@ -3,17 +3,11 @@
 import unicodedata
 from dataclasses import dataclass, field
 
-import phonenumbers
-from phonenumbers import PhoneNumberType
-
 from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import mask, normalize
 
 from .exceptions import ErrorCode, Refusal
 from .models import MobileLogin
-
-#: North American numbers do not tell whether they are mobile.
-_MOBILE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 
 @dataclass(frozen=True)
@@ -53,14 +47,27 @@ def parse_number(raw: object, login: MobileLogin, region: object = None) -> Numb
     # First the country, which a person may have got wrong; what kind of number it is, nobody needs to know abroad.
     if number.country not in login.regions:
         raise Refusal(ErrorCode.REGION_NOT_ALLOWED)
-    if phonenumbers.number_type(phonenumbers.parse(number.e164)) not in _MOBILE:
+    if not _is_mobile(number.e164):
         raise Refusal(ErrorCode.NOT_MOBILE)
     return number
 
 
 def number_of(e164: str) -> Number:
     """A number that was read before."""
-    return Number(e164, phonenumbers.region_code_for_number(phonenumbers.parse(e164)) or "")
+    return Number(e164, _country(e164))
+
+
+def _is_mobile(e164: str) -> bool:
+    """Whether it is, or may be: North American numbers do not tell."""
+    from phonenumbers import PhoneNumberType, number_type, parse
+
+    return number_type(parse(e164)) in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+
+
+def _country(e164: str) -> str:
+    from phonenumbers import parse, region_code_for_number
+
+    return region_code_for_number(parse(e164)) or ""
 
 
 def _read(raw: str, region: str) -> tuple[str, str]:
@@ -70,7 +77,7 @@ def _read(raw: str, region: str) -> tuple[str, str]:
         e164 = _with_international_prefix(raw, region)
         if not e164:
             raise Refusal(ErrorCode.INVALID_PHONE, message=str(error)) from None
-    return e164, phonenumbers.region_code_for_number(phonenumbers.parse(e164)) or ""
+    return e164, _country(e164)
 
 
 def _with_international_prefix(raw: str, region: str) -> str:

@@ -17,4 +17,4 @@ def has_second_proof(request: HttpRequest, user: Any, number: MobileNumber) -> b
     current = getattr(request, "user", None)
     if current is not None and current.is_authenticated and current.pk == user.pk:
         return True
-    return known_device(request, number.number) is not None
+    return known_device(request, number.number)

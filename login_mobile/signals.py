@@ -28,8 +28,8 @@ number_bound = Signal()
 #: ``user``, ``old_number``, ``new_number``.
 number_changed = Signal()
 
-#: A user has no number any more: ``user``, ``number``, ``reason`` (``removed``, or ``recycled``: somebody else proved
-#: it).
+#: A user has no number any more: ``user``, ``number``, ``reason`` (``removed``; ``withdrawn``: by an admin;
+#: ``recycled``: somebody else proved it).
 number_removed = Signal()
 
 #: A country or prefix paused itself: ``pause``.

@@ -33,7 +33,7 @@ def create_user(*, number: str, nickname: str, login: MobileLogin) -> Any:
     """
     user_model: Any = get_user_model()
     field = user_model._meta.get_field(user_model.USERNAME_FIELD)
-    if isinstance(field, models.EmailField) or not isinstance(field, models.CharField):
+    if not _can_be_made_up(field):
         raise ImproperlyConfigured(
             f"Users are named by {field.name} here, which cannot be made up. Set LOGIN_MOBILE['USER_FACTORY']."
         )
@@ -43,6 +43,32 @@ def create_user(*, number: str, nickname: str, login: MobileLogin) -> Any:
         user.first_name = nickname
     user.save(using=database())
     return user
+
+
+def not_filled(user_model: Any) -> list[str]:
+    """The fields of a user model that ``create_user`` can fill once at most, or not at all.
+
+    These are a user name that cannot be made up, and all others that are unique, not null and not made by a default.
+    """
+    meta = user_model._meta
+    unique = {field.name for field in meta.concrete_fields if field.unique}
+    unique |= {names[0] for rule in meta.total_unique_constraints if len(names := rule.fields) == 1}
+    fields = [meta.get_field(name) for name in sorted(unique - {user_model.USERNAME_FIELD, meta.pk.name})]
+    found = [field.name for field in fields if not (field.null or field.generated or _has_varying_default(field))]
+    if not _can_be_made_up(meta.get_field(user_model.USERNAME_FIELD)):
+        found.insert(0, user_model.USERNAME_FIELD)
+    return found
+
+
+def _can_be_made_up(field: Any) -> bool:
+    return isinstance(field, models.CharField) and not isinstance(field, models.EmailField)
+
+
+def _has_varying_default(field: Any) -> bool:
+    """A function, which may return something else each time, or the database's own."""
+    if field.default is models.NOT_PROVIDED:
+        return field.db_default is not models.NOT_PROVIDED
+    return callable(field.default)
 
 
 def make_user(number: str, nickname: str, login: MobileLogin) -> Any:

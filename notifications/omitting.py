@@ -31,6 +31,6 @@ def omit(notification_id: int, user_ids: Collection[Any]) -> bool:
         theirs = messages.filter(recipient__notification=notification_id, recipient__user__in=user_ids)
         ids = list(theirs.values_list("pk", flat=True))
         ids += messages.filter(retry_of__in=ids).values_list("pk", flat=True)
-        messages.by_id(ids, MessageStatus.QUEUED).skip(SkipReason.CANCELLED)
+        messages.filter(pk__in=ids).skip(SkipReason.CANCELLED)
         under_way = messages.by_id(ids, MessageStatus.QUEUED, MessageStatus.SENDING)
         return row.filter(expanded_at__isnull=False).exists() and not under_way.exists()

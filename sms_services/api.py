@@ -7,7 +7,7 @@ says raises nothing: it is the message's status and error kind.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, router, transaction
@@ -27,6 +27,7 @@ from .exceptions import (
     AlreadyRetried,
     InactiveService,
     InDoubt,
+    InvalidExpiry,
     InvalidParams,
     InvalidPhoneNumber,
     NoRecipients,
@@ -98,14 +99,24 @@ def queue_message(
     params: Mapping[str, str] | None = None,
     *,
     purpose: str | None = None,
+    expires_at: datetime | None = None,
 ) -> list[SmsMessage]:
     """Have the workers send a text to one or many numbers, once the caller's transaction is committed.
 
     Takes the same as ``send_message``, and raises the same for wrong use, ``OpenTransaction`` excepted. Whether the
     service can send at all is only seen by the workers: until it can, the messages stay queued and say why. If the
     transaction is rolled back, nothing is sent. If the broker is down, the sweep rings the workers later.
+
+    Args:
+        expires_at: with a time zone; what has not left by then is skipped. ``None``: however late, it is sent.
+
+    Raises:
+        InvalidExpiry: ``expires_at`` is something else.
     """
+    _check_expiry(expires_at)
     service, messages = _composed(service, phone_numbers, template, params, purpose)
+    for message in messages:
+        message.expires_at = expires_at
     with transaction.atomic(using=database()):
         insert(messages)
         ids = [message.pk for message in messages]
@@ -118,8 +129,8 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
     """Queue a message that did not arrive once more: a new message, whose ``retry_of`` is the old one.
 
     The new one says what the old one said, whatever became of its template, and leaves on the same path as
-    every other. However often this is called for a message, also at once, there is one retry of it; a retry that
-    fails can be retried in its turn.
+    every other; it expires when the old one or its batch would have, if that is still to come. However often this is
+    called for a message, also at once, there is one retry of it; a retry that fails can be retried in its turn.
 
     Args:
         message: an ``SmsMessage`` or its primary key. Its row is read anew.
@@ -140,10 +151,12 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
         InvalidParams: its service would not take it any more.
     """
     message = stored_messages().get(pk=message.pk if isinstance(message, SmsMessage) else message)
+    now = timezone.now()
     _check_retryable(message, even_if_in_doubt)
     _check_permitted(message)
     service = _current_service(message.service)
     _check_code(service, message)
+    expires_at = message.expires_at or (message.batch and message.batch.expires_at)
     retry = SmsMessage(
         service_id=message.service_id,
         template_id=message.template_id,
@@ -154,7 +167,8 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
         template_kind=message.template_kind,
         params=message.params,
         retry_of_id=message.pk,
-        sweep_at=timezone.now() + timedelta(seconds=get_settings().REQUEUE_AFTER),
+        expires_at=expires_at if expires_at and expires_at > now else None,
+        sweep_at=now + timedelta(seconds=get_settings().REQUEUE_AFTER),
     )
     _check_for_provider(service, [retry])
     try:
@@ -214,6 +228,11 @@ def _refuse_open_transaction() -> None:
             "send_message() was called inside a transaction: if it were rolled back, a text that went out would be "
             "forgotten. Use queue_message(), which sends after the commit."
         )
+
+
+def _check_expiry(expires_at: object) -> None:
+    if expires_at is not None and (not isinstance(expires_at, datetime) or timezone.is_naive(expires_at)):
+        raise InvalidExpiry(f"expires_at is a datetime with a time zone, not {type(expires_at).__name__}.")
 
 
 def _composed(

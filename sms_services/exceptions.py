@@ -37,6 +37,10 @@ class InvalidParams(SmsError):
     """A variable is missing, unknown, of the wrong type, or too long."""
 
 
+class InvalidExpiry(SmsError):
+    """``expires_at`` is no datetime with a time zone."""
+
+
 class OpenTransaction(SmsError):
     """``send_message`` was called inside a transaction, whose rollback would forget a sent text."""
 

@@ -70,6 +70,17 @@ def mask(phone_number: str) -> str:
     return f"+{number.country_code} {national[:3]}****{national[-4:]}"
 
 
+def international(phone_number: str) -> str:
+    """An E.164 number as people write it: ``+1 206-555-0100``. Whatever is no readable number stays as it is."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(phone_number, None)
+    except phonenumbers.NumberParseException:
+        return phone_number
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
 def notation_help() -> str:
     """For fields that take a number: which country one without a country code is read in."""
     import phonenumbers

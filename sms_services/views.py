@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import phonenumbers
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.decorators import staff_member_required
@@ -27,7 +26,7 @@ from .error_pages import hide_variables
 from .exceptions import EncryptionKeyError, InvalidPhoneNumber
 from .models import SandboxMessage
 from .models.sandbox import NewestTexts
-from .phone_numbers import MAX_LENGTH, is_mainland_china, normalize, notation_help
+from .phone_numbers import MAX_LENGTH, international, is_mainland_china, normalize, notation_help
 from .providers.sandbox import SPECIAL_ENDINGS
 from .segments import SegmentCount, count_segments
 
@@ -137,15 +136,6 @@ def clear_sandbox_inbox(request: HttpRequest) -> HttpResponse:
     deleted = ngettext("%(count)d text was deleted.", "%(count)d texts were deleted.", count)
     messages.success(request, deleted % {"count": count})
     return HttpResponseRedirect(reverse("sms_services:sandbox_inbox"))
-
-
-def international(number: str) -> str:
-    """An E.164 number as people write it: ``+1 206-555-0100``."""
-    try:
-        parsed = phonenumbers.parse(number, None)
-    except phonenumbers.NumberParseException:
-        return number
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def special_numbers() -> list[SpecialNumber]:

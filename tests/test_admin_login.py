@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
+from login_mobile.signals import number_removed
 from sms_services.choices import Purpose, TemplateStatus
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode
 from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
@@ -63,10 +64,21 @@ def form_of(login: MobileLogin | None = None, **changes):
     values = {
         field.name: getattr(login, field.attname)
         for field in MobileLogin._meta.fields
-        if field.name not in ("id", "is_active") and getattr(login, field.attname) not in (None, False)
+        if not field.generated
+        and field.name not in ("id", "is_active")
+        and getattr(login, field.attname) not in (None, False)
     }
     values |= {"first_region": login.regions[0]}
     return {name: value for name, value in {**values, **changes}.items() if value is not None}
+
+
+def test_a_login_says_so_where_no_notice_can_be_sent(admin_client):
+    login = a_login(alibaba_cloud(), template=otp("by-code", variables="code"))
+    TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_1")
+    url = reverse(CHANGE, args=[login.pk])
+    assert "nobody hears of an account taken over" in admin_client.get(url).content.decode()
+    a_login(key="other", is_default=False)
+    assert "nobody hears of an account taken over" not in admin_client.get(url).content.decode()
 
 
 def errors_of(client, url, data):
@@ -425,6 +437,44 @@ def test_numbers_are_masked_found_and_taken_away(admin_client):
     admin_client.post(f"{url}{row.pk}/delete/", {"post": "yes"})
     assert MobileNumber.objects.get().user == bob
     assert NUMBER not in LogEntry.objects.get().object_repr
+
+
+@pytest.mark.parametrize("by", ["its page", "the list"])
+def test_a_number_that_is_taken_away_gets_a_notice_and_a_signal(
+    admin_client, login, broker, django_capture_on_commit_callbacks, by
+):
+    ada = a_user(NUMBER, username="ada")
+    said = []
+
+    def hear(**values):
+        said.append((values["user"], values["number"], values["reason"], values["login"]))
+
+    number_removed.connect(hear)
+    url, row = "/admin/login_mobile/mobilenumber/", ada.mobile_number
+    with django_capture_on_commit_callbacks(execute=True):
+        if by == "its page":
+            admin_client.post(f"{url}{row.pk}/delete/", {"post": "yes"})
+        else:
+            admin_client.post(url, {"action": "delete_selected", "_selected_action": row.pk, "post": "yes"})
+    assert not MobileNumber.objects.exists()
+    assert said == [(ada, NUMBER, "withdrawn", login)]
+    notice = SmsMessage.objects.get()
+    assert (notice.phone_number, notice.purpose) == (NUMBER, Purpose.NOTIFICATION)
+
+
+def test_only_who_may_see_numbers_learns_that_one_is_taken(staff_client, login, broker):
+    a_user(NUMBER)
+    url = "/admin/login_mobile/reviewnumber/add/"
+    tomorrow = timezone.now() + timedelta(days=1)
+    data = {"login": login.pk, "code": "424242", "valid_until_0": f"{tomorrow:%Y-%m-%d}", "valid_until_1": "12:00"}
+    client = staff_client("add_reviewnumber")
+    page = client.get(url).content.decode()
+    assert "whoever really has it cannot register" in page
+    answers = [client.post(url, {**data, "number": number}).status_code for number in (NUMBER, OTHER)]
+    assert answers == [302, 302]
+    ReviewNumber.objects.all().delete()
+    client = staff_client("add_reviewnumber", "reveal_smsmessage")
+    assert "Somebody has this number" in client.post(url, {**data, "number": NUMBER}).content.decode()
 
 
 def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login):

@@ -11,13 +11,16 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY, aauthenticate, authenticate, get_user_model
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
+from django.db import IntegrityError
+from django.db.models.signals import pre_save
 from django.utils import timezone
 
 from login_mobile import signals
 from login_mobile.api import finish_registration, lift_limits, log_in, verify_code
 from login_mobile.backends import MobileBackend
-from login_mobile.choices import Outcome, RecycledPolicy
+from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
+from login_mobile.flows import numbers
 from login_mobile.flows.entering import Verified
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
@@ -28,6 +31,7 @@ from tests.login_under_test import (
     FrontEnd,
     a_login,
     a_user,
+    at_once,
     codes_sent,
     error,
     newest,
@@ -197,15 +201,66 @@ class TestNicknames:
         with pytest.raises(Refusal, match="expired"):
             finish_registration(rf.post("/"), challenge, "Ada")
 
-    def test_a_code_that_was_right_cannot_be_entered_for_longer_than_any_other(self, front_end, clock, rf):
+    def test_a_code_that_was_right_can_be_entered_again_as_long_as_a_nickname_can_be_chosen(self, front_end, clock):
         client = front_end()
         challenge = client.challenge()
         (code,) = codes_sent(NUMBER)
         clock.shift(290)
         assert error(client.verify(challenge, code)) == (422, "nickname_required")
-        clock.shift(11)
+        clock.shift(200)
+        assert error(client.verify(challenge, wrong(code), nickname="Ada")) == (400, "wrong_code")
+        assert error(client.verify(challenge, code, nickname="")) == (422, "nickname_required")
+        assert client.post("status", {"challenge": challenge}).json()["expires_in"] <= 100  # it began once
+        assert client.verify(challenge, code, nickname="Ada").json()["created"] is True
+
+    def test_but_not_for_ever(self, front_end, clock):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        clock.shift(290)
+        assert error(client.verify(challenge, code)) == (422, "nickname_required")
+        clock.shift(301)
         assert error(client.verify(challenge, code, nickname="Ada")) == (410, "expired")
-        assert finish_registration(rf.post("/"), challenge, "Ada").created
+        assert not User.objects.exists()
+
+    def test_one_that_was_not_right_in_time_never_is(self, front_end, clock):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        clock.shift(301)
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "expired")
+
+    def test_nicknames_that_are_refused_use_up_no_attempts(self, front_end, rf):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        for nickname in ("", "\u200b", None, "a" * 31, " ", "\n"):
+            assert client.verify(challenge, code, nickname=nickname).status_code == 422
+            with pytest.raises(Refusal, match="nickname"):
+                finish_registration(rf.post("/"), challenge, nickname)
+            assert newest().attempts == 1
+        assert client.verify(challenge, code, nickname="Ada").status_code == 200
+
+    def test_wrong_codes_count_on_after_a_right_one(self, front_end):
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        for _ in range(4):
+            assert error(client.verify(challenge, code)) == (422, "nickname_required")
+            assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        assert error(client.verify(challenge, wrong(code))) == (410, "too_many_attempts")
+        assert error(client.verify(challenge, code, nickname="Ada")) == (410, "too_many_attempts")
+
+    def test_right_codes_at_once_give_back_what_they_took(self, front_end):
+        MobileLogin.objects.update(attempts_per_code=10)
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        answers = at_once([lambda: front_end().verify(challenge, code)] * 6)
+        assert {answer.status_code for answer in answers} == {422}
+        assert (newest().attempts, newest().state) == (0, ChallengeState.PROVED)
 
     def test_a_right_code_gives_no_more_tries(self, front_end):
         client = front_end()
@@ -336,6 +391,15 @@ class TestSessions:
         assert client.client.session.session_key != before
         assert client.client.session["basket"] == "A-17"  # an anonymous session goes on
 
+    def test_also_when_the_same_user_logs_in_again(self, front_end, login, clock):
+        client = front_end()
+        client.log_in()
+        before = client.client.session
+        clock.shift(61)
+        assert client.log_in().json() == {"user_id": client.user_id, "created": False}
+        assert client.client.session.session_key != before.session_key
+        assert not before.exists(before.session_key)
+
     def test_another_users_session_is_flushed_first(self, front_end, login):
         client = front_end()
         client.client.force_login(a_user())
@@ -448,6 +512,36 @@ class TestBinding:
     @pytest.mark.parametrize("path", ["number/request", "number/remove"])
     def test_nobody_who_is_not_logged_in(self, front_end, login, path):
         assert error(front_end().post(path, {"phone": NUMBER})) == (401, "not_authenticated")
+
+    def test_taken_is_what_the_number_is_and_nothing_else(self, ada, monkeypatch):
+        """While the code is compared, the account gets another number elsewhere; or the host's database refuses."""
+        compared = numbers.number_row
+
+        def bound_meanwhile(number: str) -> Any:
+            MobileNumber.objects.get_or_create(number=OTHER, user=User.objects.get())
+            return compared(number)
+
+        challenge = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        ada.work()
+        monkeypatch.setattr(numbers, "number_row", bound_meanwhile)
+        assert error(ada.post("number/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})) == (
+            410,
+            "used",
+        )
+        assert MobileNumber.objects.get().number == OTHER
+
+    def test_an_error_of_the_hosts_own_is_not_taken_for_that(self, front_end, login):
+        def refuse(**kwargs: Any) -> None:
+            raise IntegrityError("A trigger of the host.")
+
+        client = front_end(raise_request_exception=False)
+        client.client.force_login(a_user())
+        pre_save.connect(refuse, sender=MobileNumber)
+        try:
+            assert proved(client, NUMBER).status_code == 500
+        finally:
+            pre_save.disconnect(refuse, sender=MobileNumber)
+        assert not MobileNumber.objects.exists()
 
 
 class TestChanging:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import AbstractBaseUser, User
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError, IntegrityError, models, transaction
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from login_mobile.checks import TAG
 from login_mobile.conf import Settings, get_settings
 from login_mobile.models import Challenge, MobileLogin
+from login_mobile.models.logins import BOUNDS
 from login_mobile.purging import purge
+from login_mobile.users import not_filled
 from sms_services.models import AlibabaCloudSms, SmsTemplate, TemplateCode
 from tests.login_under_test import a_login, front_end  # noqa: F401 - a fixture
 
@@ -105,6 +111,101 @@ class TestChecks:
         login = a_login()
         SmsTemplate.objects.filter(pk=login.template_id).update(text="")
         assert "login_mobile.W002" in found("default")
+
+    def test_w003_no_service_can_send_a_notice(self, broker, db):
+        login = a_login(TestConfigurations().alibaba_cloud())
+        TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_100001")
+        assert "taken over" in found("default")["login_mobile.W003"].msg
+        notice = SmsTemplate.objects.create(key="notice", name="Notice", text="It was changed.")
+        MobileLogin.objects.update(notice_template=notice)
+        assert "login_mobile.W003" in found("default")
+        TemplateCode.objects.create(template=notice, service=login.sms_service, code="SMS_100002")
+        assert "login_mobile.W003" not in found("default")
+
+    def test_w003_another_configuration_may_send_it(self, broker, db):
+        login = a_login(TestConfigurations().alibaba_cloud(), is_default=False)
+        TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_100001")
+        sandbox = a_login(key="other").sms_service
+        assert "login_mobile.W003" not in found("default")
+        sandbox.is_active = False
+        sandbox.save()
+        assert "login_mobile.W003" in found("default")
+
+
+class TestUserModels:
+    """Which fields of a user model our factory cannot fill."""
+
+    @isolate_apps("login_mobile")
+    def test_of_the_models_own(self):
+        class Member(AbstractBaseUser):
+            username = models.CharField(max_length=50, unique=True)
+            email = models.EmailField(unique=True)
+            badge = models.CharField(max_length=8, default="")
+            card = models.CharField(max_length=8, null=True, unique=True)
+            token = models.UUIDField(default=uuid4, unique=True)
+            group = models.CharField(max_length=8, default="a", unique=True)
+
+            USERNAME_FIELD = "username"
+
+            class Meta:
+                app_label = "login_mobile"
+                constraints = [
+                    models.UniqueConstraint(fields=["badge"], name="badge"),
+                    models.UniqueConstraint(fields=["badge", "card"], name="both"),
+                ]
+
+        assert not_filled(Member) == ["badge", "email", "group"]
+
+    @isolate_apps("login_mobile")
+    def test_of_users_who_are_named_by_their_address(self):
+        class Customer(AbstractBaseUser):
+            email = models.EmailField(unique=True)
+
+            USERNAME_FIELD = "email"
+
+            class Meta:
+                app_label = "login_mobile"
+
+        assert not_filled(Customer) == ["email"]
+
+    def test_djangos_own_is_fine(self):
+        assert not_filled(User) == []
+
+    def test_w004_says_so_unless_a_factory_of_ones_own_is_set(self, settings, monkeypatch):
+        assert "login_mobile.W004" not in found()
+        monkeypatch.setattr(User, "USERNAME_FIELD", "email")
+        message = found()["login_mobile.W004"]
+        assert "email" in message.msg
+        assert "USER_FACTORY" in message.hint
+        settings.LOGIN_MOBILE = {"USER_FACTORY": "tests.test_login_accounts.our_factory"}
+        assert "login_mobile.W004" not in found()
+
+
+@pytest.mark.databases
+class TestConstraints:
+    """What the form refuses, the database does too: a shell or a fixture asks no form."""
+
+    @pytest.mark.parametrize("field", sorted(BOUNDS))
+    def test_bounds_hold_in_the_database(self, db, field):
+        a_login()
+        for within in BOUNDS[field]:
+            MobileLogin.objects.update(**{field: within})
+        least, most = BOUNDS[field]
+        for beyond in (least - 1, most + 1):
+            with pytest.raises((IntegrityError, DataError)), transaction.atomic():
+                MobileLogin.objects.update(**{field: beyond})
+
+    def test_there_is_one_default(self, db):
+        first, second = a_login(), a_login(key="second")
+        first.refresh_from_db()
+        assert (first.is_default, second.is_default) == (False, True)
+        third = a_login(key="third", is_default=False)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            MobileLogin.objects.filter(pk=third.pk).update(is_default=True)
+        third.is_default = True
+        third.full_clean()
+        third.save()
+        assert MobileLogin.objects.get(is_default=True) == third
 
 
 class Apart:

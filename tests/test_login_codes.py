@@ -437,6 +437,23 @@ class TestSending:
         assert broker.take("sms-codes") == []
         assert (newest().sending, newest().problem) == (Sending.FAILED, "expired")
 
+    def test_a_code_is_not_texted_once_it_has_expired(self, broker, login, clock):
+        """The workers made it in time and went away before it left."""
+        from sms_services.delivery.sweeping import sweep
+
+        client = FrontEnd(lambda: 0)
+        challenge = client.ask().json()["challenge"]
+        assert broker.work("sms-codes") == 1
+        message = newest().message
+        assert message.expires_at == newest().expires_at
+        clock.shift(301)
+        assert broker.work() == 1
+        sweep()
+        assert codes_sent(NUMBER) == []
+        message.refresh_from_db()
+        assert (message.status, message.skip_reason, message.sensitive_params) == ("skipped", "expired", "")
+        assert client.post("status", {"challenge": challenge}).json()["trouble"] is True
+
     def test_the_broker_is_down_and_nobody_notices(self, broker, login):
         client = FrontEnd(lambda: 0)
         with broker.down():

@@ -160,6 +160,15 @@ class TestSendsPerAddress:
         waits(front_end(address="2001:db8:0:1:ffff:ffff:ffff:ffff").ask(number(3)))
         assert front_end(address="2001:db8:0:2::1").ask(number(3)).status_code == 202
 
+    def test_a_48_has_ten_times_as_many(self, front_end):
+        """A site gets 65,536 of the /64 with it."""
+        a_login(address_sends_per_hour=1, address_sends_per_day=1)
+        for n in range(10):
+            assert front_end(address=f"2001:db8:0:{n}::1").ask(number(n)).status_code == 202
+        waits(front_end(address="2001:db8:0:ffff::1").ask(number(10)))
+        assert front_end(address="2001:db8:1:ffff::1").ask(number(10)).status_code == 202
+        assert front_end(address="203.0.113.7").ask(number(11)).status_code == 202
+
     def test_ipv4_in_ipv6_is_the_ipv4_address(self, front_end):
         a_login(address_sends_per_hour=1, address_sends_per_day=1)
         front_end(address="203.0.113.7").ask(number(1))
@@ -224,6 +233,15 @@ class TestForwardedFor:
 
 
 class TestVerificationsPerAddress:
+    def test_a_48_has_ten_times_as_many_as_a_64(self, front_end):
+        a_login(address_verifications=1)
+        challenge = front_end().challenge()
+        for n in range(10):
+            other = front_end(address=f"2001:db8:0:{n}::1")
+            assert error(other.verify(challenge, "12345")) == (400, "malformed_code")
+            waits(other.verify(challenge, "12345"))
+        waits(front_end(address="2001:db8:0:ffff::1").verify(challenge, "12345"))
+
     def test_thirty_in_five_minutes_right_or_wrong_and_for_no_challenge_at_all(self, front_end, login, clock):
         client = front_end()
         challenge = client.challenge()

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause
-from sms_services.models import SandboxMessage, SandboxSms
+from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.login_under_test import GENEROUS, NUMBER, OTHER, a_login, a_user, codes_sent, wrong
 
 pytest_plugins = ["tests.login_under_test"]
@@ -496,6 +496,18 @@ def test_a_session_that_cannot_confirm_itself_logs_in_anew(visitor, login):
     page = text(visitor.get(CONFIRM))
     assert "Please log out, and log in again." in page
     assert "Text a code" not in page
+
+
+def test_a_notice_is_promised_only_if_one_can_be_sent(ada):
+    told = {"/login/number/": "The old one is told about the change.", "/login/number/remove/": "It gets a text"}
+    for url, words in told.items():
+        assert words in text(ada.get(url))
+    MobileLogin.objects.update(
+        notice_template=SmsTemplate.objects.create(key="notice", name="Notice", variables="name")
+    )
+    for url, words in told.items():
+        assert words not in text(ada.get(url))
+    assert "We text a code to the new number." in text(ada.get("/login/number/"))
 
 
 def test_a_number_is_removed_after_a_question(ada):

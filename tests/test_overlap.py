@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sms_services.api import queue_message, send_message
 from sms_services.choices import MessageStatus
@@ -98,15 +99,17 @@ def test_one_statement_settles_and_claims(service, template):
 
 def test_what_somebody_took_or_cancelled_meanwhile_is_left_alone(service, template, twilio):
     messages = queue_message(service, CHINESE_NUMBERS[:200], template, {"name": "Ada"})
-    taken, cancelled = CHINESE_NUMBERS[100:150], CHINESE_NUMBERS[150:200]
+    taken, cancelled, expired = CHINESE_NUMBERS[100:150], CHINESE_NUMBERS[150:170], CHINESE_NUMBERS[170:200]
     SmsMessage.objects.filter(phone_number__in=taken).update(status=SENDING, claim="theirs")
     SmsMessage.objects.filter(phone_number__in=cancelled).update(status=MessageStatus.SKIPPED)
+    SmsMessage.objects.filter(phone_number__in=expired).update(expires_at=timezone.now())
     deliver(service, messages)
     assert sorted(accepted.phone_number for accepted in twilio.journal) == CHINESE_NUMBERS[:100]
     rows = statuses()
     assert {rows[number] for number in CHINESE_NUMBERS[:100]} == {SENT}
     assert {rows[number] for number in taken} == {SENDING}
     assert {rows[number] for number in cancelled} == {MessageStatus.SKIPPED}
+    assert {rows[number] for number in expired} == {MessageStatus.QUEUED}
     assert set(SmsMessage.objects.filter(phone_number__in=taken).values_list("claim", "tries")) == {("theirs", 0)}
 
 

@@ -1,21 +1,25 @@
 """`queue_message`: the workers send after the commit, and the broker gets ids and nothing else."""
 
 import time
+from datetime import date, datetime, timedelta
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from sms_services import tasks
 from sms_services.api import queue_message
 from sms_services.choices import MessageStatus, Purpose
 from sms_services.delivery.sweeping import sweep
-from sms_services.exceptions import InactiveService, InvalidParams, NoRecipients, UnknownTemplate
+from sms_services.exceptions import InactiveService, InvalidExpiry, InvalidParams, NoRecipients, UnknownTemplate
 from sms_services.models import SmsMessage
 from tests.services_under_test import AMERICAN_NUMBERS, CODE, NUMBER, create_service, create_template, due
 
 pytest_plugins = ["tests.services_under_test"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
 
 
 @pytest.mark.databases
@@ -78,6 +82,26 @@ class TestDelivery:
         assert [accepted.text for accepted in simulator.journal] == ["Hello Ada"]
         message.refresh_from_db()
         assert message.status == MessageStatus.SENT
+
+    def test_what_has_expired_is_not_sent(self, transactional_db, service, simulator, greeting, broker):
+        soon = timezone.now() + timedelta(minutes=5)
+        queued = queue_message(service, AMERICAN_NUMBERS[:3], greeting, {"name": "Ada"}, expires_at=soon)
+        assert set(SmsMessage.objects.values_list("expires_at", flat=True)) == {soon}
+        late = queued[1]
+        SmsMessage.objects.filter(pk=late.pk).update(expires_at=timezone.now())
+        assert broker.work() == 1
+        assert sorted(accepted.phone_number for accepted in simulator.journal) == [
+            message.phone_number for message in queued if message != late
+        ]
+        tasks.deliver_messages([late.pk])  # nothing to do
+        late.refresh_from_db()
+        assert (late.status, late.tries) == (MessageStatus.QUEUED, 0)
+
+    @pytest.mark.parametrize("expires_at", ["2030-01-01T00:00Z", 300, date(2030, 1, 1), NAIVE], ids=repr)
+    def test_an_expiry_has_a_time_zone(self, sandbox, expires_at):
+        with pytest.raises(InvalidExpiry, match="time zone"):
+            queue_message(sandbox, NUMBER, create_template(), {"name": "Ada"}, expires_at=expires_at)
+        assert not SmsMessage.objects.exists()
 
     def test_messages_that_are_gone_are_left_alone(self, sandbox):
         tasks.deliver_messages([4_000_000_000])

@@ -106,6 +106,18 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     assert [name for name in modules if name.startswith(SDKS)] == []
 
 
+def test_starting_with_all_apps_and_urls_imports_no_table_of_numbers_or_countries(environment):
+    program = """
+import importlib, sys
+import django
+django.setup()
+importlib.import_module("config.urls")
+assert "login_mobile.pages.login" in sys.modules and "login_mobile.admin.forms" in sys.modules
+print(*sorted({"babel", "phonenumbers"} & set(sys.modules)), "none")
+"""
+    assert run({**environment, "DJANGO_SETTINGS_MODULE": "config.settings"}, "-c", program).split() == ["none"]
+
+
 # Keys
 
 

@@ -66,6 +66,12 @@ class TestFunction:
         greeting.save()
         assert retry_message(old).text == "Hello ${name}"
 
+    def test_it_keeps_an_expiry_that_is_still_to_come(self, broker):
+        past, soon = timezone.now() - timedelta(minutes=1), timezone.now() + timedelta(minutes=1)
+        assert retry_message(a_message(expires_at=soon)).expires_at == soon
+        assert retry_message(a_message(expires_at=past)).expires_at is None
+        assert retry_message(a_message(batch=SmsBatch.objects.create(expires_at=soon))).expires_at == soon
+
     def test_the_bell_rings_after_the_commit(self, broker):
         old = a_message()
         with transaction.atomic():

@@ -99,6 +99,25 @@ class TestLostBells:
         (task,) = broker.take("sms")
         assert sorted(task.args[0]) == [message.pk for message in messages]
 
+    def test_what_has_expired_is_skipped_instead(self, sandbox, broker, heard):
+        otp = create_template(key="login", text="${code}", purpose=Purpose.OTP)
+        soon = timezone.now() + timedelta(minutes=5)
+        (late,) = queue_message(sandbox, NUMBER, otp, {"code": CODE}, expires_at=soon)
+        (early,) = queue_message(sandbox, NUMBER, otp, {"code": CODE}, expires_at=soon)
+        SmsMessage.objects.filter(pk=late.pk).update(expires_at=timezone.now())
+        broker.take("sms-codes")
+        sweep()
+        late.refresh_from_db()
+        assert late.status == MessageStatus.QUEUED  # its time for the sweep has not come
+        due([late, early])
+        sweep()
+        assert [task.args for task in broker.take("sms-codes")] == [[[early.pk]]]
+        late.refresh_from_db()
+        early.refresh_from_db()
+        assert (late.status, late.skip_reason, late.sensitive_params) == ("skipped", "expired", "")
+        assert (late.sweep_at, late.hidden_names, early.status) == (None, ["code"], "queued")
+        assert heard.failed == heard.sent == []
+
     def test_it_is_not_rung_again_at_once(self, sandbox, template, broker):
         messages = queued(sandbox, template)
         broker.take("sms")

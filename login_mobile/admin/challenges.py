@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import phonenumbers
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -47,8 +46,13 @@ class CountryFilter(admin.SimpleListFilter):
         value = self.value()
         if not value:
             return challenges
-        known = value in phonenumbers.SUPPORTED_REGIONS
-        return challenges.filter(country=value) if known else challenges.none()
+        return challenges.filter(country=value) if _is_region(value) else challenges.none()
+
+
+def _is_region(value: str) -> bool:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    return value in SUPPORTED_REGIONS
 
 
 @admin.register(Challenge)
@@ -87,7 +91,7 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
         return NewestFirst
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).defer("token_hash", "digest", "address_hash")
+        return super().get_queryset(request).defer("token_hash", "digest")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("masked_number", "country_name", "shown_user", "standing", "attempts_words", "message_link")

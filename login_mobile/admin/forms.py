@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import phonenumbers
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.utils import timezone
@@ -24,7 +23,9 @@ _LONGEST_REVIEW = timedelta(days=90)
 
 
 def _countries() -> list[tuple[str, str]]:
-    return [(region, described(region)) for region in by_name(phonenumbers.SUPPORTED_REGIONS)]
+    from phonenumbers import SUPPORTED_REGIONS
+
+    return [(region, described(region)) for region in by_name(SUPPORTED_REGIONS)]
 
 
 class CountriesSelect(FilteredSelectMultiple):
@@ -97,7 +98,13 @@ class NumberForm(forms.Form):
 
 
 class ReviewNumberForm(forms.ModelForm):
-    """A number with a fixed code. Neither is shown again."""
+    """A number with a fixed code. Neither is shown again.
+
+    ``tells_owners``: whoever fills it in may know whether somebody logs in with a number. A review number of such a
+    number opens nothing, so nothing is lost if nobody is told.
+    """
+
+    tells_owners = False
 
     code = forms.RegexField(
         r"^[0-9]{6,8}\Z",
@@ -121,7 +128,7 @@ class ReviewNumberForm(forms.ModelForm):
 
     def clean_number(self) -> str:
         number = _normalized(self.cleaned_data["number"])
-        if MobileNumber.objects.filter(number=number).exists():
+        if self.tells_owners and MobileNumber.objects.filter(number=number).exists():
             raise forms.ValidationError(
                 _("Somebody has this number and logs in with it. Use a number that nobody has."), code="taken"
             )

@@ -16,7 +16,7 @@ from sms_services.error_pages import private_post
 from sms_services.exceptions import SmsError
 from sms_services.models import SandboxSms, SmsMessage
 
-from ..api import lift_limits, send_test_code
+from ..api import can_send_notice, lift_limits, send_test_code
 from ..exceptions import Refusal
 from ..models import MobileLogin
 from ..transactions import outside_transactions
@@ -28,6 +28,11 @@ SWITCH = "login_mobile.switch_mobilelogin"
 SEND_TEST = "login_mobile.send_test_mobilelogin"
 FIGURES = "login_mobile.view_figures_mobilelogin"
 UNBLOCK = "login_mobile.unblock_mobilelogin"
+
+NO_NOTICE = _(
+    "No notice can be sent to a number that was changed or removed, so nobody hears of an account taken over. Choose a "
+    "template of the notice that the service can send."
+)
 
 
 @admin.register(MobileLogin)
@@ -126,7 +131,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         login = kwargs.get("obj")
         if login is not None:
-            context["problems"] = login.problems()
+            context["problems"] = [*login.problems(), *([] if can_send_notice() else [NO_NOTICE])]
             for name, permission in (
                 ("may_switch", SWITCH),
                 ("may_send_test", SEND_TEST),

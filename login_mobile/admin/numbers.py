@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sms_services.phone_numbers import mask
 
+from ..api import withdraw_number
 from ..models import MobileNumber
 from .changelist import FoundByNumber
 from .privacy import SearchesNumbers
@@ -41,6 +42,13 @@ class MobileNumberAdmin(SearchesNumbers, admin.ModelAdmin):
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return (f"user__{get_user_model().USERNAME_FIELD}__startswith",)
+
+    def delete_model(self, request: HttpRequest, obj: MobileNumber) -> None:
+        withdraw_number(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for number in queryset.select_related("user"):
+            withdraw_number(number)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -11,6 +11,12 @@ from sms_services.phone_numbers import mask
 
 from ..models import ReviewNumber
 from .forms import ReviewNumberForm
+from .privacy import REVEAL
+
+WHAT_IT_DOES = _(
+    "Until the date, this login texts no codes to the number: whoever really has it cannot register with it here. If "
+    "somebody has proved to have it, it stays theirs: they get their codes as ever, and the fixed code opens nothing."
+)
 
 
 @admin.register(ReviewNumber)
@@ -29,9 +35,15 @@ class ReviewNumberAdmin(admin.ModelAdmin):
     def still_valid(self, review: ReviewNumber) -> bool:
         return review.is_valid
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.tells_owners = request.user.has_perm(REVEAL)
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         number = "masked_number" if obj else "number"
-        return ("login", number, "code", "valid_until", "note", *(("user",) if obj else ()))
+        fields = ("login", number, "code", "valid_until", "note", *(("user",) if obj else ()))
+        return [(None, {"fields": fields, "description": WHAT_IT_DOES})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # The code's hash is one of the number's too: another number needs another row.

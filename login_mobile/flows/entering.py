@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.auth import authenticate
+from django.contrib.auth import SESSION_KEY, authenticate
 from django.contrib.auth import login as start_session
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -65,7 +65,7 @@ def enter(request: HttpRequest, proof: Proof, nickname: object) -> Verified:
 
 
 def log_in(request: HttpRequest, verified: Verified) -> None:
-    """Make the session the user's: its key is rotated, and another user's session is flushed first.
+    """Make the session the user's: its key is rotated, also if it was theirs before; another user's is flushed first.
 
     Raises:
         Refusal: ``not_allowed``: a backend refuses the user.
@@ -73,6 +73,8 @@ def log_in(request: HttpRequest, verified: Verified) -> None:
     user = authenticate(request, mobile_proof=verified)
     if user is None:
         raise Refusal(ErrorCode.NOT_ALLOWED)
+    if SESSION_KEY in request.session:  # Django rotates the key of an anonymous session only
+        request.session.cycle_key()
     start_session(request, user)
 
 
@@ -190,7 +192,7 @@ def _nickname(proof: Proof, nickname: object) -> str:
             raise Refusal(ErrorCode.NICKNAME_REQUIRED)
         return checked_nickname(nickname)
     except Refusal:
-        if not challenges().filter(pk=proof.challenge.pk).prove(timezone.now()):
+        if not challenges().filter(pk=proof.challenge.pk).prove(timezone.now(), spent=proof.spent):
             raise dead(proof.challenge) from None
         raise
 

@@ -8,7 +8,7 @@ from sms_services.api import queue_message
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.exceptions import SmsError
 from sms_services.logs import log
-from sms_services.models import SmsTemplate
+from sms_services.models import SmsTemplate, current_service
 
 from ..models import MobileLogin
 from ..rows import database
@@ -20,10 +20,7 @@ def send_notice(login: MobileLogin | None, number: str) -> bool:
     It goes through whichever configuration can send it: this one, the default one, or another, even if nobody can log
     in by it now. Else whoever takes an account over would choose one that cannot.
     """
-    rows = MobileLogin.objects.using(database()).select_related("sms_service", "notice_template")
-    ways = list(rows.order_by("-is_default", "-is_active", "pk"))
-    ways.sort(key=lambda config: login is None or config.pk != login.pk)
-    for config in ways:
+    for config in _ways(login):
         try:
             queue_message(config.sms_service, number, config.notice_template or _our_own())
         except SmsError as error:
@@ -31,6 +28,26 @@ def send_notice(login: MobileLogin | None, number: str) -> bool:
         else:
             return True
     return False
+
+
+def can_send_notice(login: MobileLogin | None = None) -> bool:
+    """Whether a notice could leave now, as far as it is known here: for those who promise one."""
+    return any(map(_can_send, _ways(login)))
+
+
+def _ways(login: MobileLogin | None) -> list[MobileLogin]:
+    rows = MobileLogin.objects.using(database()).select_related("sms_service", "notice_template")
+    ways = list(rows.order_by("-is_default", "-is_active", "pk"))
+    ways.sort(key=lambda config: login is None or config.pk != login.pk)
+    return ways
+
+
+def _can_send(config: MobileLogin) -> bool:
+    service = current_service(config.sms_service_id)
+    template = config.notice_template or _our_own()
+    if service is None or not service.is_active or template.variable_names:
+        return False
+    return template.problem_with(service) is None
 
 
 def _our_own() -> SmsTemplate:

@@ -56,7 +56,7 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
 
     Raises:
         Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``reauthentication_required``,
-            ``number_taken``: it is somebody else's.
+            ``number_taken``: it is somebody else's; ``used``: the account has got another one meanwhile.
         OpenTransaction: a transaction is open.
     """
     user = require_recent(request)
@@ -72,7 +72,9 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
         return _change(proof, user, own)
     except IntegrityError:
         set_outcome(proof.challenge, Outcome.REFUSED)
-        raise Refusal(ErrorCode.NUMBER_TAKEN) from None
+        if refusal := _overtaken(proof, user, own):
+            raise refusal from None
+        raise
 
 
 def remove_number(request: HttpRequest, *, login: MobileLogin | str | None = None) -> bool:
@@ -97,6 +99,32 @@ def remove_number(request: HttpRequest, *, login: MobileLogin | str | None = Non
     told = send_notice(config, own.number)
     number_removed.send_robust(MobileNumber, login=config, user=user, number=own.number, reason="removed")
     return told
+
+
+def withdraw_number(row: MobileNumber) -> bool:
+    """Take a number from its account, as an admin may; it gets a notice. Permission: ``delete_mobilenumber``.
+
+    Returns:
+        whether the account had it still.
+    """
+    with transaction.atomic(using=database()):
+        if not MobileNumber.objects.using(database()).filter(pk=row.pk, number=row.number).delete()[0]:
+            return False
+        login = _any_login(None)
+        send_notice(login, row.number)
+        told = {"login": login, "user": row.user, "number": row.number, "reason": "withdrawn"}
+        transaction.on_commit(lambda: number_removed.send_robust(MobileNumber, **told), using=database(), robust=True)
+    return True
+
+
+def _overtaken(proof: Proof, user: Any, own: MobileNumber | None) -> Refusal | None:
+    """Who was faster: somebody else with this number, or the user with another one. ``None``: neither."""
+    holder, now = number_row(proof.challenge.phone_number), _own(user)
+    if holder is not None and holder.user_id != user.pk:
+        return Refusal(ErrorCode.NUMBER_TAKEN)
+    if (now and now.number) != (own and own.number):
+        return Refusal(ErrorCode.USED)
+    return None
 
 
 def _own(user: Any) -> MobileNumber | None:

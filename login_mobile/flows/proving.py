@@ -4,7 +4,8 @@
 2. One failure of the number is taken; so is one attempt of the challenge, by a conditional UPDATE that compares the
    clock too. Both are committed before anything is compared, so neither an error afterwards nor a thousand tries at
    once take them back.
-3. The hashes are compared, in constant time. If the code was right, the number's failure is given back.
+3. The hashes are compared, in constant time. If the code was right, the number's failure is given back; and if it
+   could not be used, as something else is missing, the attempt too.
 4. Who uses the code up is decided by another conditional UPDATE, in ``entering`` and ``numbers``.
 """
 
@@ -31,11 +32,12 @@ from .sending import review_number
 
 @dataclass(frozen=True)
 class Proof:
-    """Somebody has proved to have the challenge's number. Made here and nowhere else."""
+    """Somebody has proved to have the challenge's number, by ``spent`` attempts: none, if the code was right before."""
 
     challenge: Challenge
     login: MobileLogin
     is_review: bool = False
+    spent: int = 1
 
 
 def prove(
@@ -85,15 +87,15 @@ def prove(
 
 def _count_address(request: HttpRequest, login: MobileLogin) -> None:
     try:
-        buckets.take([limits.address_verifications(login, client_address(request))])
+        buckets.take(limits.address_verifications(login, client_address(request)))
     except buckets.Full as full:
         raise _throttled(request, login, full) from None
 
 
 def _take_failure(request: HttpRequest, challenge: Challenge, login: MobileLogin) -> buckets.Taken:
-    device = known_device(request, challenge.phone_number)
+    known = known_device(request, challenge.phone_number)
     try:
-        return buckets.take([limits.failures(login, challenge.phone_number, device)])
+        return buckets.take([limits.failures(login, challenge.phone_number, known)])
     except buckets.Full as full:
         raise _throttled(request, login, full) from None
 

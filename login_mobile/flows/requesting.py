@@ -16,9 +16,9 @@ from .. import buckets, limits
 from ..addresses import client_address
 from ..choices import ChallengeState, Purpose
 from ..conf import get_settings
-from ..devices import Device, known_device
+from ..devices import known_device
 from ..exceptions import ErrorCode, Refusal
-from ..keys import new_token, subject_key, token_hash
+from ..keys import new_token, token_hash
 from ..models import Challenge, MobileLogin
 from ..numbers import Number, number_of, parse_number
 from ..rows import challenges, database
@@ -96,33 +96,33 @@ def open_challenge(
 ) -> PendingCode:
     """Count, store, and leave the rest to a worker."""
     refuse_open_transaction()
-    address, device = client_address(request), known_device(request, number.e164)
+    known = known_device(request, number.e164)
     try:
-        _count(login, number, device, address, user)
+        _count(login, number, known, client_address(request), user)
     except Refusal as refusal:
         request_refused.send_robust(
             MobileLogin, login=login, code=refusal.code, retry_after=refusal.retry_after, request=request
         )
         raise
     token = new_token()
-    challenge = _store(login, number, purpose, user, token, device, address)
+    challenge = _store(login, number, purpose, user, token, known)
     ring([challenge.pk])
     code_requested.send_robust(Challenge, login=login, challenge=challenge, request=request)
     return PendingCode(
         token=token,
         expires_in=login.code_minutes * 60,
-        retry_after=max(buckets.wait_for([limits.sends(login, number.e164, device)]), 1),
+        retry_after=max(buckets.wait_for([limits.sends(login, number.e164, known)]), 1),
     )
 
 
-def _count(login: MobileLogin, number: Number, device: Device | None, address: str, user: Any) -> None:
-    if device is None:  # the pumping of strangers does not lock the owner out
+def _count(login: MobileLogin, number: Number, known: bool, address: str, user: Any) -> None:
+    if not known:  # the pumping of strangers does not lock the owner out
         refuse_paused(login, number)
     counters = [
-        limits.sends(login, number.e164, device),
+        limits.sends(login, number.e164, known),
         *([limits.user_sends(login, user.pk)] if user else []),
-        limits.address_sends(login, address),
-        *limits.caps(login, number, device),
+        *limits.address_sends(login, address),
+        *limits.caps(login, number, known),
     ]
     try:
         buckets.take(counters)
@@ -137,15 +137,14 @@ def _store(
     purpose: Purpose,
     user: Any,
     token: str,
-    device: Device | None,
-    address: str,
+    known: bool,
 ) -> Challenge:
     now = timezone.now()
     # The newest code wins. But a stranger's newer request does not end the code for which the owner waits at a browser
     # that has logged in before: that would be a way to lock the owner out. Nor does one user's end another's: a claim
     # that is not verified reserves nothing.
     older = challenges().filter(login=login, purpose=purpose, phone_number=number.e164, user=user)
-    if device is None:
+    if not known:
         older = older.filter(known_device=False)
     with transaction.atomic(using=database()):
         older.replace()
@@ -157,8 +156,7 @@ def _store(
             prefix=number.prefix,
             user=user,
             token_hash=token_hash(token),
-            known_device=device is not None,
-            address_hash=subject_key("address", address),
+            known_device=known,
             code_length=login.code_length,
             attempts_allowed=login.attempts_per_code,
             created_at=now,

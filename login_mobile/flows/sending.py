@@ -101,7 +101,13 @@ def _hand_over(challenge: Challenge) -> None:
             digest=code_digests(challenge, code)[0], sending=Sending.HANDED_OVER, sweep_at=None, problem=""
         ):
             return
-        message = queue_message(login.sms_service, challenge.phone_number, login.template, _params(login, code))[0]
+        (message,) = queue_message(
+            login.sms_service,
+            challenge.phone_number,
+            login.template,
+            _params(login, code),
+            expires_at=challenge.expires_at,
+        )
         challenges().filter(pk=challenge.pk).update(message=message)
 
 

@@ -14,7 +14,7 @@ from ..models import Challenge
 from .finding import challenge_of
 
 #: In doubt counts too: whoever waits for a text whose request has timed out mostly waits in vain.
-_NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN)
+_NOT_ARRIVED = (MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN, MessageStatus.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def code_status(request: HttpRequest, token: object) -> CodeStatus:
         Refusal: ``unknown_challenge``.
     """
     challenge = challenge_of(request, token)
-    device = known_device(request, challenge.phone_number)
+    known = known_device(request, challenge.phone_number)
     return CodeStatus(
         phone_number=challenge.phone_number,
         purpose=challenge.purpose,
         state=challenge.state,
         code_length=challenge.code_length,
         expires_in=math.ceil(challenge.expires_in.total_seconds()),
-        retry_after=buckets.wait_for([limits.sends(challenge.login, challenge.phone_number, device)]),
+        retry_after=buckets.wait_for([limits.sends(challenge.login, challenge.phone_number, known)]),
         attempts_left=challenge.attempts_left,
         trouble=_trouble(challenge),
     )

@@ -30,8 +30,9 @@ def verify_code(
     Args:
         token: of the ``PendingCode``.
         code: as it was entered.
-        nickname: of a new user, where the login asks for one. Without it the challenge stays proved: call this again
-            with the same code, or ``finish_registration`` without.
+        nickname: of a new user, where the login asks for one. Without it the challenge stays proved, for
+            five minutes at least: call this again with the same code, which costs no attempt, or
+            ``finish_registration`` without.
         login: the configuration that must have asked for the code; default: any.
 
     Raises:
@@ -56,4 +57,5 @@ def finish_registration(request: HttpRequest, token: object, nickname: object) -
     login = get_login(challenge.login)
     if challenge.purpose != Purpose.LOGIN or challenge.state not in (ChallengeState.PROVED, ChallengeState.USED):
         raise Refusal(ErrorCode.UNKNOWN_CHALLENGE)
-    return enter(request, Proof(challenge, login, is_review=challenge.sending == Sending.REVIEW), nickname)
+    proof = Proof(challenge, login, is_review=challenge.sending == Sending.REVIEW, spent=0)
+    return enter(request, proof, nickname)

@@ -22,6 +22,11 @@ LIVE = (ChallengeState.OPEN, ChallengeState.PROVED)
 TIME_TO_FINISH = timedelta(minutes=5)
 
 
+def _in_time(now: datetime) -> Q:
+    """Live, and its time is not over: a code's own, or once it was right, that to finish."""
+    return Q(state=ChallengeState.OPEN, expires_at__gt=now) | Q(state=ChallengeState.PROVED, finish_by__gt=now)
+
+
 class ChallengeQuerySet(models.QuerySet["Challenge"]):
     """The steps of a challenge, each a conditional UPDATE whose row count decides. The clock is compared inside it."""
 
@@ -32,27 +37,27 @@ class ChallengeQuerySet(models.QuerySet["Challenge"]):
     def count_attempt(self, now: datetime) -> int:
         """Take one of the attempts, before anything is compared; 0 if there is none to take.
 
-        A code can be entered until it expires, also one that was right already: ``prove`` makes that no longer.
+        A code that was right already can be entered again as long as what was missing can be given.
         """
-        rows = self.live().filter(expires_at__gt=now, attempts__lt=F("attempts_allowed"))
+        rows = self.filter(_in_time(now), attempts__lt=F("attempts_allowed"))
         return rows.update(attempts=F("attempts") + 1)
 
-    def prove(self, now: datetime) -> int:
-        """The code was right, and something else is missing: there is time for that, once.
+    def prove(self, now: datetime, *, spent: int) -> int:
+        """The code was right, and something else is missing: there is time for that, and it begins but once.
 
-        The attempt that was right is given back, so that who entered it may enter it again; the wrong ones count on.
+        Args:
+            spent: attempts that the right code has taken. They are given back, so that it may be entered again; the
+                wrong ones count on.
         """
         until = Greatest(F("expires_at"), Value(now + TIME_TO_FINISH), output_field=models.DateTimeField())
         first = self.filter(state=ChallengeState.OPEN, expires_at__gt=now)
-        return (
-            first.update(state=ChallengeState.PROVED, attempts=F("attempts") - 1, finish_by=until)
-            or self.filter(state=ChallengeState.PROVED, finish_by__gt=now).count()
-        )
+        again = self.filter(state=ChallengeState.PROVED, finish_by__gt=now)
+        left = F("attempts") - spent
+        return first.update(state=ChallengeState.PROVED, attempts=left, finish_by=until) or again.update(attempts=left)
 
     def use(self, now: datetime) -> int:
         """Use it up. Whoever changes no row does not get in."""
-        in_time = Q(state=ChallengeState.OPEN, expires_at__gt=now) | Q(state=ChallengeState.PROVED, finish_by__gt=now)
-        return self.filter(in_time).update(state=ChallengeState.USED, used_at=now)
+        return self.filter(_in_time(now)).update(state=ChallengeState.USED, used_at=now)
 
     def replace(self) -> int:
         """A newer code, or a newer holder of the number: nothing that was begun before lets anybody in."""
@@ -76,8 +81,9 @@ class Challenge(models.Model):
     ``token_hash`` is the SHA-256 of the opaque token that binds it to whoever asked. ``digest`` is the keyed hash of
     the code; empty until a worker has made one, and for good where nobody was to get any. ``known_device``: it was
     asked for by a browser that has logged in as this number before. ``country`` and ``prefix`` are for the figures.
-    ``expires_at`` is until when the code can be entered; ``finish_by``, once it was right, until when what else is
-    missing can be given. ``sweep_at`` is when the sweep looks after a challenge for which no worker came.
+    ``expires_at`` is until when the code can be entered; ``finish_by``, once it was right, until when it can be entered
+    again and what else is missing can be given. ``sweep_at`` is when the sweep looks after a challenge for which no
+    worker came.
     """
 
     login = models.ForeignKey(MobileLogin, models.CASCADE, related_name="challenges", verbose_name=_("mobile login"))
@@ -92,7 +98,6 @@ class Challenge(models.Model):
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     digest = models.CharField(max_length=64, blank=True, editable=False)
     known_device = models.BooleanField(_("known device"), default=False)
-    address_hash = models.CharField(max_length=64, blank=True, editable=False)
 
     state = models.CharField(_("state"), max_length=12, choices=ChallengeState.choices, default=ChallengeState.OPEN)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices, blank=True, default="")

@@ -1,13 +1,13 @@
 """Configurations of the login: through what codes leave, for whom, and within which limits."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
+from django.db.models import Case, Q, Value, When
 from django.utils.translation import gettext_lazy as _
-from phonenumbers import SUPPORTED_REGIONS
 
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.conf import get_settings as get_sms_settings
@@ -18,6 +18,27 @@ from ..choices import RecycledPolicy
 
 #: What a code's text may hold.
 VARIABLES = frozenset({"code", "minutes"})
+#: The least and the most of what an admin can change.
+BOUNDS = {
+    "code_length": (6, 8),
+    "code_minutes": (1, 10),
+    "attempts_per_code": (1, 10),
+    "failures_per_hour": (1, 100),
+    "failures_per_day": (1, 100),
+    "send_pause": (30, 3600),
+    "sends_per_hour": (1, 60),
+    "sends_per_day": (1, 200),
+    "address_sends_per_hour": (1, 10_000),
+    "address_sends_per_day": (1, 100_000),
+    "address_verifications": (1, 10_000),
+    "cap_per_day": (1, 10_000_000),
+    "cap_per_country": (1, 10_000_000),
+    "cap_per_prefix": (1, 10_000),
+    "pause_below_percent": (0, 100),
+    "pause_country_after": (10, 10_000),
+    "pause_prefix_after": (10, 10_000),
+    "recycled_after_days": (1, 3650),
+}
 
 
 def default_regions() -> list[str]:
@@ -28,6 +49,8 @@ def default_regions() -> list[str]:
 
 def validate_regions(regions: Any) -> None:
     """Refuse whatever is not a list of ISO 3166 codes, each once."""
+    from phonenumbers import SUPPORTED_REGIONS
+
     if not isinstance(regions, list) or not regions:
         raise ValidationError(_("Choose at least one country."), code="empty")
     unknown = [str(region) for region in regions if str(region) not in SUPPORTED_REGIONS]
@@ -41,8 +64,9 @@ def validate_regions(regions: Any) -> None:
         raise ValidationError(_("Each country stands in the list once."), code="twice")
 
 
-def _limit(name: Any, default: int, least: int, most: int, help_text: Any = "") -> Any:
-    """A number with bounds; the form says them, and the database holds any."""
+def _limit(field: str, name: Any, default: int, help_text: Any = "") -> Any:
+    """A number within its bounds, which the form says and the database holds."""
+    least, most = BOUNDS[field]
     return models.PositiveIntegerField(
         name,
         default=default,
@@ -108,20 +132,22 @@ class MobileLogin(models.Model):
         help_text=_("A phone number is a weak proof: texts can be intercepted, and numbers ported."),
     )
 
-    code_length = _limit(_("digits of a code"), 6, 6, 8, _("Services that send by code take 6 at most."))
-    code_minutes = _limit(_("minutes a code is valid"), 5, 1, 10)
-    attempts_per_code = _limit(_("attempts per code"), 5, 1, 10)
+    code_length = _limit("code_length", _("digits of a code"), 6, _("Services that send by code take 6 at most."))
+    code_minutes = _limit("code_minutes", _("minutes a code is valid"), 5)
+    attempts_per_code = _limit("attempts_per_code", _("attempts per code"), 5)
     failures_per_hour = _limit(
-        _("wrong codes per number and hour"), 10, 1, 100, _("Over all codes; a new one resets nothing.")
+        "failures_per_hour", _("wrong codes per number and hour"), 10, _("Over all codes; a new one resets nothing.")
     )
-    failures_per_day = _limit(_("wrong codes per number and day"), 20, 1, 100)
+    failures_per_day = _limit("failures_per_day", _("wrong codes per number and day"), 20)
 
-    send_pause = _limit(_("seconds between two codes"), 60, 30, 3600, _("To one number."))
-    sends_per_hour = _limit(_("codes per number and hour"), 5, 1, 60)
-    sends_per_day = _limit(_("codes per number and day"), 10, 1, 200)
-    address_sends_per_hour = _limit(_("codes per address and hour"), 10, 1, 10_000, _("IPv6 by /64."))
-    address_sends_per_day = _limit(_("codes per address and day"), 50, 1, 100_000)
-    address_verifications = _limit(_("entered codes per address in 5 minutes"), 30, 1, 10_000)
+    send_pause = _limit("send_pause", _("seconds between two codes"), 60, _("To one number."))
+    sends_per_hour = _limit("sends_per_hour", _("codes per number and hour"), 5)
+    sends_per_day = _limit("sends_per_day", _("codes per number and day"), 10)
+    address_sends_per_hour = _limit(
+        "address_sends_per_hour", _("codes per address and hour"), 10, _("IPv6 by /64; a /48 has ten times as many.")
+    )
+    address_sends_per_day = _limit("address_sends_per_day", _("codes per address and day"), 50)
+    address_verifications = _limit("address_verifications", _("entered codes per address in 5 minutes"), 30)
     trusted_proxies = models.PositiveSmallIntegerField(
         _("trusted proxies"),
         null=True,
@@ -133,29 +159,40 @@ class MobileLogin(models.Model):
         ),
     )
 
-    cap_per_day = _limit(_("codes per day"), 5_000, 1, 10_000_000, _("Of this login in all."))
-    cap_per_country = _limit(_("codes per day and country"), 2_000, 1, 10_000_000)
+    cap_per_day = _limit("cap_per_day", _("codes per day"), 5_000, _("Of this login in all."))
+    cap_per_country = _limit("cap_per_country", _("codes per day and country"), 2_000)
     cap_per_prefix = _limit(
-        _("codes per day and prefix"), 50, 1, 10_000, _("Numbers that differ in their last four digits only.")
+        "cap_per_prefix", _("codes per day and prefix"), 50, _("Numbers that differ in their last four digits only.")
     )
     pause_below_percent = _limit(
+        "pause_below_percent",
         _("least share of used codes"),
         10,
-        0,
-        100,
         _("In per cent. A country or prefix of whose codes fewer are used pauses itself. 0: never."),
     )
-    pause_country_after = _limit(_("codes by which a country is judged"), 200, 10, 10_000, _("The newest ones."))
-    pause_prefix_after = _limit(_("codes by which a prefix is judged"), 30, 10, 10_000, _("The newest ones."))
+    pause_country_after = _limit(
+        "pause_country_after", _("codes by which a country is judged"), 200, _("The newest ones.")
+    )
+    pause_prefix_after = _limit("pause_prefix_after", _("codes by which a prefix is judged"), 30, _("The newest ones."))
 
     recycled_after_days = _limit(
-        _("days without a login"), 90, 1, 3650, _("After them a number alone does not open its account: see below.")
+        "recycled_after_days",
+        _("days without a login"),
+        90,
+        _("After them a number alone does not open its account: see below."),
     )
     recycled_policy = models.CharField(
         _("a number unused for so long opens"),
         max_length=20,
         choices=RecycledPolicy.choices,
         default=RecycledPolicy.SECOND_PROOF,
+    )
+
+    #: At most one is the default: 1 for it, empty for all others.
+    default_mark = models.GeneratedField(
+        expression=Case(When(is_default=True, then=Value(1)), default=Value(None)),
+        output_field=models.SmallIntegerField(null=True),
+        db_persist=True,
     )
 
     class Meta:
@@ -168,6 +205,13 @@ class MobileLogin(models.Model):
             ("view_figures_mobilelogin", _("Can view the figures of mobile logins")),
             ("unblock_mobilelogin", _("Can lift the limits of phone numbers")),
         ]
+        constraints = [
+            models.UniqueConstraint(fields=["default_mark"], name="one_default_login"),
+            *(
+                models.CheckConstraint(condition=Q(**{f"{field}__range": bounds}), name=f"login_{field}_in_bounds")
+                for field, bounds in BOUNDS.items()
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -178,6 +222,10 @@ class MobileLogin(models.Model):
                 others = MobileLogin.objects.using(kwargs.get("using") or router.db_for_write(MobileLogin))
                 others.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
             super().save(*args, **kwargs)
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """All but the one default: ``save`` makes this the default in the place of the other."""
+        super().validate_constraints({*(exclude or ()), "default_mark"})
 
     def clean(self) -> None:
         super().clean()

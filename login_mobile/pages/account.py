@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from sms_services.phone_numbers import mask
 
 from ..api import (
+    can_send_notice,
     confirm_number,
     confirm_reauthentication,
     get_login,
@@ -96,7 +97,13 @@ def number(request: HttpRequest) -> HttpResponse:
                 raise refusal
             else:
                 notice = Notice.of(refusal)
-    context = {"form": form, "notice": notice, "has_number": _number(request) is not None}
+    has_number = _number(request) is not None
+    context = {
+        "form": form,
+        "notice": notice,
+        "has_number": has_number,
+        "old_is_told": has_number and can_send_notice(),
+    }
     return answer(request, "number.html", context, refusal)
 
 
@@ -117,7 +124,11 @@ def remove(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         request.session[_NEWS] = "removed" if remove_number(request) else "removed_untold"
         return HttpResponseRedirect(reverse("login_mobile:account"))
-    context = {"masked_number": mask(number.number), "has_password": _has_password(request)}
+    context = {
+        "masked_number": mask(number.number),
+        "has_password": _has_password(request),
+        "is_told": can_send_notice(),
+    }
     return answer(request, "remove.html", context)
 
 

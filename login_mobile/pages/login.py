@@ -2,11 +2,12 @@
 
 from typing import Any
 
-import phonenumbers
 from django.contrib.auth import logout as end_session
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from sms_services.phone_numbers import international
 
 from ..api import (
     Verified,
@@ -22,6 +23,7 @@ from ..choices import ChallengeState
 from ..exceptions import ErrorCode, Refusal
 from ..forms import NicknameForm, PhoneForm
 from ..models import MobileLogin
+from ..numbers import number_of
 from .codes import Way, code_page
 from .notices import Notice, answer
 from .pending import LOGIN, Pending, after_login, forget, safe_next
@@ -154,13 +156,10 @@ def kept_number(request: HttpRequest, way: str) -> dict[str, str] | None:
     if pending is None:
         return None
     try:
-        number = phonenumbers.parse(code_status(request, pending.token).phone_number)
-    except (Refusal, phonenumbers.NumberParseException):
+        number = number_of(code_status(request, pending.token).phone_number)
+    except Refusal:
         return None
-    return {
-        "phone": phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL),
-        "region": phonenumbers.region_code_for_number(number) or "",
-    }
+    return {"phone": international(number.e164), "region": number.country}
 
 
 def _kept_number(request: HttpRequest) -> dict[str, str] | None:

@@ -63,7 +63,7 @@ def _skip_some(notification: Notification, reason: SkipReason) -> int:
         retries = messages.filter(batch=None, retry_of__batch=notification.batch_id, status=MessageStatus.QUEUED)
         ids += retries.values_list("pk", flat=True)
     try:
-        messages.by_id(ids, MessageStatus.QUEUED).skip(reason)
+        messages.filter(pk__in=ids).skip(reason)
     except OperationalError:
         if connections[database()].in_atomic_block:
             raise

@@ -39,4 +39,4 @@ class SuppressedNumber(models.Model):
             notified = models.Q(batch__isnull=False) | models.Q(retry_of__batch__isnull=False)
             rows = SmsMessage.objects.using(using)
             queued = rows.filter(notified, phone_number=self.phone_number, status=MessageStatus.QUEUED)
-            rows.by_id(list(queued.values_list("pk", flat=True)), MessageStatus.QUEUED).skip(SkipReason.SUPPRESSED)
+            rows.filter(pk__in=list(queued.values_list("pk", flat=True))).skip(SkipReason.SUPPRESSED)

@@ -34,7 +34,7 @@ PAGE = 2_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 #: What no file has in it, it does not read.
-_NOT_EXPORTED = ("sensitive_params", "claim", "account", "due_at", "claimed_at", "sweep_at")
+_NOT_EXPORTED = ("sensitive_params", "claim", "account", "due_at", "expires_at", "claimed_at", "sweep_at")
 
 Column = Callable[[SmsMessage], Any]
 

@@ -51,6 +51,7 @@ _OFTEN_EMPTY = {
     "retry_of_link": "retry_of_id",
     "template_code": "template_code",
     "due_at": "due_at",
+    "expires_at": "expires_at",
     "error_kind": "error_kind",
     "provider_code": "provider_code",
     "provider_detail": "provider_detail",
@@ -104,7 +105,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
                 )
             },
         ),
-        (gettext_lazy("Times"), {"fields": ("created_at", "due_at", "claimed_at", "sent_at", "tries")}),
+        (gettext_lazy("Times"), {"fields": ("created_at", "due_at", "expires_at", "claimed_at", "sent_at", "tries")}),
     )
 
     class Media:

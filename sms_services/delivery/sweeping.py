@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from ..choices import ErrorKind, MessageStatus, Outcome
+from ..choices import ErrorKind, MessageStatus, Outcome, SkipReason
 from ..conf import get_settings
 from ..logs import log
 from ..models import SmsAttempt, SmsBatch, SmsMessage, SmsService, current_service
@@ -74,10 +74,15 @@ def _batches() -> SmsBatchQuerySet:
 
 
 def ring_for_forgotten(now: datetime) -> int:
-    """Queued messages whose bell was lost, or whose time in the rate limit's line has come."""
+    """Queued messages whose bell was lost, or whose time in the rate limit's line has come; the expired are skipped."""
     forgotten = _taken(MessageStatus.QUEUED, now, get_settings().REQUEUE_AFTER)
+    if expired := [message.pk for message in forgotten if message.has_expired(now)]:
+        skipped = messages().filter(pk__in=expired).skip(SkipReason.EXPIRED)
+        log(logging.WARNING, "sms.expired", messages=skipped)
     groups: dict[tuple[int, str], list[int]] = defaultdict(list)
     for message in forgotten:
+        if message.has_expired(now):
+            continue
         groups[message.service_id, message.purpose].append(message.pk)
     for (service_id, purpose), ids in groups.items():
         if service := current_service(service_id):
@@ -125,7 +130,8 @@ def _taken(status: MessageStatus, now: datetime, seconds: float) -> list[SmsMess
     mark = now + timedelta(seconds=seconds, microseconds=random.randrange(1_000_000))
     rows = messages().by_id(ids, status)
     rows.filter(sweep_at__lte=now).update(sweep_at=mark)
-    return list(rows.filter(sweep_at=mark).only("service_id", "purpose", "phone_number", "claim", "claimed_at"))
+    names = ("service_id", "purpose", "phone_number", "claim", "claimed_at", "expires_at")
+    return list(rows.filter(sweep_at=mark).only(*names))
 
 
 def _doubt(service: SmsService, claim: str, lost: Sequence[SmsMessage], now: datetime) -> None:

@@ -177,6 +177,7 @@ class Migration(migrations.Migration):
                 ('account', models.CharField(blank=True, max_length=128, verbose_name='account')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
                 ('due_at', models.DateTimeField(blank=True, null=True, verbose_name='not before')),
+                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='not after')),
                 ('claimed_at', models.DateTimeField(blank=True, null=True, verbose_name='tried')),
                 ('sent_at', models.DateTimeField(blank=True, null=True, verbose_name='sent')),
                 ('sweep_at', models.DateTimeField(blank=True, db_index=True, default=django.utils.timezone.now, editable=False, null=True)),

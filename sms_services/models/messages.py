@@ -37,10 +37,11 @@ def stands_at(*statuses: MessageStatus) -> models.Q:
 
 
 def is_sendable(now: datetime) -> models.Q:
-    """Queued, due and not held back: a condition on rows that are found by something else."""
+    """Queued, due, not expired and not held back: a condition on rows that are found by something else."""
     # A second's grace: the task that tries again may run on a host whose clock is a little behind.
     due = models.Q(due_at=None) | models.Q(due_at__lte=now + timedelta(seconds=1))
-    return stands_at(MessageStatus.QUEUED) & due & _not_held(now)
+    in_time = models.Q(expires_at=None) | models.Q(expires_at__gt=now)
+    return stands_at(MessageStatus.QUEUED) & due & in_time & _not_held(now)
 
 
 def _not_held(now: datetime) -> models.Q:
@@ -82,8 +83,8 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         )
 
     def skip(self, reason: SkipReason) -> int:
-        """Never send these, which have to be queued; returns how many."""
-        return self.update(
+        """Let those that are queued never leave; returns how many these are."""
+        return self.filter(stands_at(MessageStatus.QUEUED)).update(
             status=MessageStatus.SKIPPED, skip_reason=reason, sensitive_params="", due_at=None, sweep_at=None
         )
 
@@ -149,10 +150,11 @@ class SmsMessage(models.Model):
     """One text to one number.
 
     The wording and the variables are frozen with it. Sensitive variables are encrypted, and wiped once the
-    outcome is known. ``due_at`` is the earliest next try (empty: at once); ``sweep_at`` is when the sweep looks
-    after a message that has not moved on (empty: it has nothing more to do). ``account`` is the provider's account of
-    the last try: another one knows nothing of it. ``hidden_names`` are the names of the sensitive variables: they stay
-    when the values are wiped. ``retry_of`` is the message that a person had sent once more with this one.
+    outcome is known. ``due_at`` is the earliest next try (empty: at once); after ``expires_at`` no try begins
+    (empty: it never expires). ``sweep_at`` is when the sweep looks after a message that has not moved on (empty: it has
+    nothing more to do). ``account`` is the provider's account of the last try: another one knows nothing of it.
+    ``hidden_names`` are the names of the sensitive variables: they stay when the values are wiped. ``retry_of`` is the
+    message that a person had sent once more with this one.
     """
 
     service = models.ForeignKey(
@@ -211,6 +213,7 @@ class SmsMessage(models.Model):
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     due_at = models.DateTimeField(_("not before"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("not after"), null=True, blank=True)
     claimed_at = models.DateTimeField(_("tried"), null=True, blank=True)
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
     sweep_at = models.DateTimeField(null=True, blank=True, default=timezone.now, editable=False, db_index=True)
@@ -302,6 +305,10 @@ class SmsMessage(models.Model):
         if not self.sensitive_params:
             return dict(self.params)
         return {**self.params, **json.loads(self.sensitive_params.reveal())}
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether it is too late to send it."""
+        return self.expires_at is not None and self.expires_at <= now
 
     @property
     def wiped_names(self) -> tuple[str, ...]:
