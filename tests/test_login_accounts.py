@@ -22,6 +22,8 @@ from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
 from login_mobile.flows import numbers
 from login_mobile.flows.entering import Verified
+from login_mobile.flows.sending import review_number
+from login_mobile.keys import token_hash
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.login_under_test import (
@@ -863,6 +865,63 @@ class TestReviewNumbers:
         assert again.verify(again.challenge(), self.CODE).json()["created"] is True
         assert again.user_id != reviewer.user_id
         assert ReviewNumber.objects.get().user_id == again.user_id
+
+    def test_it_stays_theirs_when_they_remove_the_number(self, front_end, clock):
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        assert proved(reviewer, OTHER).status_code == 200
+        assert reviewer.post("number/remove").status_code == 204
+        clock.shift(61)
+        again = front_end()
+        assert again.verify(again.challenge(), self.CODE).json()["created"] is True
+        assert again.user_id != reviewer.user_id
+
+    def test_and_when_somebody_else_registers_with_it_after_months(self, front_end, login, clock):
+        login.recycled_policy = RecycledPolicy.NEW_ACCOUNT
+        login.save()
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        former = reviewer.user_id
+        assert proved(reviewer, OTHER).status_code == 200
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
+        clock.shift(3601)
+        assert front_end().log_in(OTHER).json()["created"] is True
+        again = front_end()
+        assert again.verify(again.challenge(), self.CODE).json()["created"] is True
+        assert again.user_id != former
+
+    def test_a_number_that_is_proved_ends_the_sessions_of_other_reviewers(self, front_end, clock):
+        reviewer, other = front_end(), front_end()
+        for client in (reviewer, other):
+            client.verify(client.challenge(), self.CODE)
+            clock.shift(61)
+        account = User.objects.get()
+        account.set_password("of another reviewer")
+        account.save()
+        for client in (reviewer, other):
+            client.client.force_login(account)
+        before = reviewer.client.session.session_key
+        assert proved(reviewer, OTHER).status_code == 200
+        assert error(other.post("number/remove")) == (401, "not_authenticated")
+        assert not User.objects.get().has_usable_password()
+        assert reviewer.client.session.session_key != before
+        assert reviewer.post("number/remove").status_code == 204
+
+    def test_a_session_that_a_reviewer_begins_meanwhile_ends_too(self, front_end, clock):
+        """Found by the code just before a number was proved, the account comes with the password that it had."""
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        clock.shift(61)
+        review = review_number(Challenge.objects.get(token_hash=token_hash(front_end().challenge())))
+        assert proved(reviewer, OTHER).status_code == 200
+        assert review is not None
+        assert review.user.get_session_auth_hash() != User.objects.get().get_session_auth_hash()
+
+    def test_an_account_that_nobody_reviewed_in_keeps_its_password(self, front_end):
+        client = front_end()
+        client.client.force_login(a_user(password="secret"))
+        assert proved(client, OTHER).status_code == 200
+        assert User.objects.get().check_password("secret")
 
     def test_it_works_where_people_may_not_register(self, front_end, login):
         login.allow_registration = False

@@ -120,15 +120,15 @@ def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Ve
     if review is None:  # its time is over, or somebody has proved to have the number meanwhile
         _use(proof)
         raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
-    # An account that has proved a number of its own since is its owner's alone: the next reviewer gets a new one.
-    created = review.user_id is None or MobileNumber.objects.using(database()).filter(user=review.user_id).exists()
+    # Whoever has proved a number for the account has ended the link (``numbers``): the next reviewer gets a new one.
+    created = review.user_id is None
     user: Any = review.user
     name = _nickname(proof, nickname) if created else ""
     _use(proof)
     if created:
         with transaction.atomic(using=database()):
             user = make_user(review.number, name, proof.login)
-            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=review.user_id)
+            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
             if not rows.update(user=user):  # another code was faster: it is its account
                 transaction.set_rollback(True, using=database())
                 created = False
