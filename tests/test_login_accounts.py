@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
 from login_mobile.flows import numbers
+from login_mobile.flows import entering
 from login_mobile.flows.entering import Verified
 from login_mobile.flows.sending import review_number
 from login_mobile.keys import token_hash
@@ -923,6 +925,45 @@ class TestReviewNumbers:
         assert proved(client, OTHER).status_code == 200
         assert User.objects.get().check_password("secret")
 
+    @pytest.fixture
+    def meanwhile(self, monkeypatch) -> Any:
+        """`meanwhile(something)`: it happens between the moment that an account is looked for, and the next one."""
+        look = entering.review_number
+
+        def set_up(something: Callable[[], object]) -> None:
+            def look_and_be_slow(challenge: Challenge) -> Any:
+                found = look(challenge)
+                something()
+                return found
+
+            monkeypatch.setattr(entering, "review_number", look_and_be_slow)
+
+        return set_up
+
+    def test_of_two_reviewers_at_once_both_get_the_account_of_the_faster_one(self, front_end, meanwhile, heard):
+        client = front_end()
+        challenge = client.challenge()
+        meanwhile(lambda: ReviewNumber.objects.update(user=a_user(username="faster")))
+        answer = client.verify(challenge, self.CODE)
+        account = User.objects.get()  # the one that the slower one had begun is taken back
+        assert answer.json() == {"user_id": account.pk, "created": False}
+        assert (account.username, client.user_id) == ("faster", account.pk)
+        assert [values["created"] for name, values in heard if name == "mobile_login_succeeded"] == [False]
+
+    def test_that_account_may_be_deleted_before_the_slower_one_gets_it(self, front_end, settings):
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.factory_beside_a_faster_one"}
+        client = front_end()
+        assert error(client.verify(client.challenge(), self.CODE)) == (403, "not_allowed")
+        assert newest().outcome == Outcome.REFUSED
+        assert not User.objects.exists()
+
+    def test_and_so_may_the_review_number(self, front_end, meanwhile):
+        client = front_end()
+        challenge = client.challenge()
+        meanwhile(lambda: ReviewNumber.objects.all().delete())
+        assert error(client.verify(challenge, self.CODE)) == (403, "not_allowed")
+        assert not User.objects.exists()
+
     def test_it_works_where_people_may_not_register(self, front_end, login):
         login.allow_registration = False
         login.save()
@@ -957,6 +998,12 @@ class TestReviewNumbers:
         settings.SECRET_KEY = "a new one"
         client = front_end()
         assert client.verify(client.challenge(), self.CODE).status_code == 200
+
+
+def factory_beside_a_faster_one(**kwargs: Any) -> User:
+    """There is an account as long as this transaction lasts, and none any more after it."""
+    ReviewNumber.objects.update(user=User.objects.create_user("faster"))
+    return User.objects.create_user("slower")
 
 
 def test_the_public_functions_do_what_the_endpoints_do(front_end, login, rf, client):

@@ -133,11 +133,18 @@ def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Ve
                 transaction.set_rollback(True, using=database())
                 created = False
         if not created:
-            user = ReviewNumber.objects.using(database()).get(pk=review.pk).user
+            user = _account_of(review)
+            if user is None:  # deleted meanwhile, or somebody in it has proved a number
+                raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
     number = MobileNumber(user_id=user.pk, number=review.number)
     verified = Verified(user, created=created, number=number, login=proof.login, is_review=True)
     _check_backends(request, proof, verified)
     return _welcome(request, proof, verified)
+
+
+def _account_of(review: ReviewNumber) -> Any:
+    row = ReviewNumber.objects.using(database()).select_related("user").filter(pk=review.pk).first()
+    return row and row.user
 
 
 def _check_backends(request: HttpRequest, proof: Proof, verified: Verified) -> None:
