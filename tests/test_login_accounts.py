@@ -21,8 +21,7 @@ from login_mobile.api import finish_registration, lift_limits, log_in, verify_co
 from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
-from login_mobile.flows import numbers
-from login_mobile.flows import entering
+from login_mobile.flows import entering, numbers
 from login_mobile.flows.entering import Verified
 from login_mobile.flows.sending import review_number
 from login_mobile.keys import token_hash
@@ -357,6 +356,18 @@ class TestBackend:
         assert "mobile_login_succeeded" not in said
         assert front_end().log_in(OTHER).status_code == 200
 
+    @pytest.mark.parametrize("issuer", ["", f"{__name__}.issue"], ids=["a session", "a token"])
+    def test_somebody_new_is_told_of_as_refused_only(self, front_end, login, settings, heard, issuer):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OnlyAda"]
+        settings.LOGIN_MOBILE = {"TOKEN_ISSUER": issuer}
+        client = front_end()
+        assert error(client.log_in()) == (403, "not_allowed")
+        assert client.user_id is None
+        assert newest().outcome == Outcome.REFUSED
+        said = [name for name, _ in heard]
+        assert "mobile_login_refused" in said
+        assert "mobile_login_succeeded" not in said
+
     def test_nor_by_async_code(self, login, settings):
         settings.AUTHENTICATION_BACKENDS = ["login_mobile.backends.MobileBackend"]
         user = a_user(NUMBER, username="ada", password="secret", is_superuser=True)
@@ -666,6 +677,23 @@ class TestChanging:
         assert ada.post("number/remove", {"config": "mute"}).status_code == 204
         ada.work()
         assert "no longer" in SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
+
+    @pytest.mark.parametrize(
+        ("asked_for", "without", "by"),
+        [
+            ("asked", "", "asked"), ("", "", "default"), ("asked", "asked", "default"),
+            ("", "default", "active"), ("asked", "asked default", "active"),
+        ],
+    )  # fmt: skip
+    def test_it_goes_by_the_login_that_is_asked_for_or_the_default_or_another(self, ada, login, asked_for, without, by):
+        for key in ("active", "asked", "default"):  # in the opposite order of their ids
+            text = SmsTemplate.objects.create(key=f"by-{key}", name=key, text=f"By {key}.")
+            service = SandboxSms.objects.create(key=f"by-{key}", name=key, is_active=key not in without.split())
+            a_login(service, key=key, name=key, is_default=key == "default", notice_template=text)
+        login.delete()
+        assert ada.post("number/remove", {"config": asked_for} if asked_for else {}).status_code == 204
+        ada.work()
+        assert SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal() == f"By {by}."
 
     def test_so_it_does_where_the_login_is_switched_off(self, ada, login):
         MobileLogin.objects.update(is_active=False)
