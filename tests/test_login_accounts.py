@@ -17,7 +17,7 @@ from django.db.models.signals import pre_save
 from django.utils import timezone
 
 from login_mobile import signals
-from login_mobile.api import finish_registration, lift_limits, log_in, verify_code
+from login_mobile.api import can_send_notice, finish_registration, lift_limits, log_in, verify_code
 from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
@@ -26,7 +26,7 @@ from login_mobile.flows.entering import Verified
 from login_mobile.flows.sending import review_number
 from login_mobile.keys import token_hash
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
-from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
+from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 from tests.login_under_test import (
     GENEROUS,
     NUMBER,
@@ -694,6 +694,16 @@ class TestChanging:
         assert ada.post("number/remove", {"config": asked_for} if asked_for else {}).status_code == 204
         ada.work()
         assert SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal() == f"By {by}."
+
+    def test_but_by_none_that_is_switched_off(self, ada, login):
+        off = SandboxSms.objects.create(key="off", name="Off")
+        a_login(off, key="off", name="Off", is_default=False, is_active=False)
+        login.sms_service.is_active = False
+        login.sms_service.save()
+        assert not can_send_notice()
+        assert ada.post("number/remove").status_code == 204
+        ada.work()
+        assert not SmsMessage.objects.filter(service=off).exists()
 
     def test_so_it_does_where_the_login_is_switched_off(self, ada, login):
         MobileLogin.objects.update(is_active=False)
