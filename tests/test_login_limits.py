@@ -356,8 +356,9 @@ class TestLockOut:
         clock.shift(61)
         waits(new.ask())
 
-    def test_pumping_by_strangers_does_not_lock_the_owner_out(self, front_end, clock):
-        a_login(**{**GENEROUS, "cap_per_prefix": 3})
+    @pytest.mark.parametrize("cap", ["cap_per_prefix", "cap_per_country"])
+    def test_pumping_by_strangers_does_not_lock_the_owner_out(self, front_end, clock, cap):
+        a_login(**{**GENEROUS, cap: 3})
         ada, mallory = front_end(), front_end(address="198.51.100.9")
         assert ada.log_in().status_code == 200
         clock.shift(61)
@@ -366,8 +367,9 @@ class TestLockOut:
         assert front_end().ask(number(91)).status_code in {429, 503}
         assert ada.log_in().status_code == 200
 
-    def test_nor_do_browsers_that_are_known_for_many_numbers_escape_the_caps(self, front_end, clock):
-        a_login(**{**GENEROUS, "cap_per_prefix": 4, "pause_below_percent": 0})
+    @pytest.mark.parametrize("cap", ["cap_per_prefix", "cap_per_country"])
+    def test_nor_do_browsers_that_are_known_for_many_numbers_escape_the_caps(self, front_end, clock, cap):
+        a_login(**{**GENEROUS, cap: 4, "pause_below_percent": 0})
         client = front_end()
         for n in range(4):
             assert client.log_in(number(n)).status_code == 200
