@@ -159,10 +159,21 @@ class MobileLogin(models.Model):
         ),
     )
 
-    cap_per_day = _limit("cap_per_day", _("codes per day"), 5_000, _("Of this login in all."))
-    cap_per_country = _limit("cap_per_country", _("codes per day and country"), 2_000)
+    cap_per_day = _limit("cap_per_day", _("codes per day"), 5_000, _("Of this login in all, whoever asks."))
+    cap_per_country = _limit(
+        "cap_per_country",
+        _("codes per day and country"),
+        2_000,
+        _("Browsers that have logged in with their numbers before have as many again."),
+    )
     cap_per_prefix = _limit(
-        "cap_per_prefix", _("codes per day and prefix"), 50, _("Numbers that differ in their last four digits only.")
+        "cap_per_prefix",
+        _("codes per day and prefix"),
+        50,
+        _(
+            "Numbers that differ in their last four digits only. Browsers that have logged in with their numbers "
+            "before have as many again."
+        ),
     )
     pause_below_percent = _limit(
         "pause_below_percent",
