@@ -148,17 +148,6 @@ class MobileLogin(models.Model):
     )
     address_sends_per_day = _limit("address_sends_per_day", _("codes per address and day"), 50)
     address_verifications = _limit("address_verifications", _("entered codes per address in 5 minutes"), 30)
-    trusted_proxies = models.PositiveSmallIntegerField(
-        _("trusted proxies"),
-        null=True,
-        blank=True,
-        validators=[MaxValueValidator(10)],
-        help_text=_(
-            "How many proxies of yours stand in front of this login. With 0, X-Forwarded-For is not believed. "
-            "Empty: as the project's settings say."
-        ),
-    )
-
     cap_per_day = _limit("cap_per_day", _("codes per day"), 5_000, _("Of this login in all, whoever asks."))
     cap_per_country = _limit(
         "cap_per_country",
