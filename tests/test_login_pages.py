@@ -153,6 +153,15 @@ def test_whoever_is_logged_in_goes_on_at_once(ada):
     assert ada.get("/login/?next=//evil.example/").url == ACCOUNT
 
 
+@pytest.mark.parametrize("target", ["/dash/", "/other/"])
+def test_a_page_that_is_not_for_them_does_not_send_them_round_in_circles(ada, settings, target):
+    """Also the one to which a login leads."""
+    settings.LOGIN_REDIRECT_URL = "/dash/"
+    assert ada.get("/login/").url == "/dash/"
+    assert ada.get(f"/login/?next={target}").url == ACCOUNT
+    assert ada.get(ACCOUNT).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["", "code/", "api/config/"])
 def test_they_need_no_login_where_a_project_demands_one_everywhere(visitor, login, settings, path):
     last = "django.contrib.auth.middleware.LoginRequiredMiddleware"
