@@ -14,10 +14,11 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.db import IntegrityError
 from django.db.models.signals import pre_save
+from django.http import HttpResponse
 from django.utils import timezone
 
 from login_mobile import signals
-from login_mobile.api import can_send_notice, finish_registration, lift_limits, log_in, verify_code
+from login_mobile.api import can_send_notice, finish_registration, lift_limits, log_in, remember_device, verify_code
 from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
@@ -1042,6 +1043,16 @@ def factory_beside_a_faster_one(**kwargs: Any) -> User:
     """There is an account as long as this transaction lasts, and none any more after it."""
     ReviewNumber.objects.update(user=User.objects.create_user("faster"))
     return User.objects.create_user("slower")
+
+
+def test_a_view_of_a_host_project_remembers_who_has_confirmed_a_number(front_end, login, rf):
+    number = a_user(NUMBER).mobile_number
+    response = HttpResponse()
+    remember_device(rf.post("/"), response, number)
+    client = front_end()
+    client.client.cookies.update(response.cookies)
+    front_end().challenge()  # a stranger's
+    assert client.ask().status_code == 202
 
 
 def test_the_public_functions_do_what_the_endpoints_do(front_end, login, rf, client):

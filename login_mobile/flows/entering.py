@@ -78,10 +78,16 @@ def log_in(request: HttpRequest, verified: Verified) -> None:
     start_session(request, user)
 
 
-def remember_device(request: HttpRequest, response: HttpResponse, verified: Verified) -> None:
-    """Know this browser when the same number logs in again: strangers cannot lock it out then."""
-    if not verified.is_review:
-        remember(request, response, verified.number)
+def remember_device(request: HttpRequest, response: HttpResponse, proved: Verified | MobileNumber) -> None:
+    """Know this browser when the same number logs in again: strangers cannot lock it out then.
+
+    Args:
+        proved: what ``verify_code`` or ``confirm_number`` has returned.
+    """
+    if isinstance(proved, MobileNumber):
+        remember(request, response, proved)
+    elif not proved.is_review:
+        remember(request, response, proved.number)
 
 
 def end_claims(number: str) -> None:
