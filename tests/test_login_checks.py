@@ -132,6 +132,29 @@ class TestChecks:
         assert "login_mobile.W003" in found("default")
 
 
+class TestPolicies:
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"allow_staff": True}, "allow_staff"),
+            ({"recycled_policy": "new_account"}, "recycled_policy"),
+            ({"recycled_after_days": 3650}, "recycled_after_days"),
+            ({"allow_staff": True, "recycled_after_days": 30}, "allow_staff, recycled_after_days"),
+        ],
+    )
+    def test_w005_a_client_may_choose_the_laxer_one(self, broker, db, change, says):
+        a_login()
+        lax = a_login(key="lax", is_default=False, **change)
+        assert f"differ in {says}, and" in found("default")["login_mobile.W005"].msg
+        MobileLogin.objects.filter(pk=lax.pk).update(is_active=False)
+        assert "login_mobile.W005" not in found("default")
+
+    def test_what_opens_no_accounts_may_differ(self, broker, db):
+        a_login()
+        a_login(key="shop", is_default=False, cap_per_day=10, allow_registration=False, ask_nickname=True)
+        assert found("default") == {}
+
+
 class TestUserModels:
     """Which fields of a user model our factory cannot fill."""
 
