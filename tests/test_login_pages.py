@@ -64,9 +64,9 @@ def visitor(broker):
 
 
 @pytest.fixture
-def ada(visitor):
+def ada(visitor, no_pause):
     """Somebody who has just logged in with a number."""
-    a_login(**{**GENEROUS, "send_pause": 0})
+    a_login(**GENEROUS)
     visitor.log_in()
     visitor.user = User.objects.get()
     return visitor
@@ -130,8 +130,8 @@ def test_next_leads_to_this_host_only(visitor, login, evil):
     assert visitor.enter().url == ACCOUNT
 
 
-def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(visitor):
-    a_login(send_pause=0, **GENEROUS)
+def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(visitor, no_pause):
+    a_login(**GENEROUS)
     visitor.ask("12", url="/login/?next=/sms/sandbox/")
     visitor.ask(url="/login/?next=/sms/sandbox/")
     visitor.submit(CODE, resend="1")
@@ -306,8 +306,7 @@ def test_used_up_attempts_end_a_code_and_lead_to_a_new_one(visitor, login):
     assert "A new code is needed" in text(visitor.get(CODE))
 
 
-def test_an_expired_code_leads_to_a_new_one(visitor):
-    a_login(send_pause=0)
+def test_an_expired_code_leads_to_a_new_one(visitor, login, no_pause):
     visitor.ask()
     Challenge.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     page = visitor.get(CODE)
