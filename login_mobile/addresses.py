@@ -1,7 +1,9 @@
 """The client's address, as far as it can be believed.
 
 X-Forwarded-For is a list to which each proxy appends the address from which it got the request. Its left end is
-whatever the client wrote there; only as many entries from the right are true as proxies of ours stand in front.
+whatever the client wrote there; only as many entries from the right are true as proxies of ours stand in front. How
+many these are, a setting says: it is a matter of how requests come in, of which no admin can see anything, and which no
+client may choose by naming one configuration or another.
 """
 
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -9,8 +11,6 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from django.http import HttpRequest
 
 from .conf import get_settings
-from .models import MobileLogin
-from .rows import database
 
 #: All who have no address, for example behind a socket whose proxy tells none: they share their limits.
 UNKNOWN = "unknown"
@@ -18,7 +18,7 @@ UNKNOWN = "unknown"
 
 def client_address(request: HttpRequest) -> str:
     """What counts as one address: an IPv4 address, the /64 of an IPv6 address, or ``unknown``."""
-    proxies = _trusted_proxies()
+    proxies = get_settings().TRUSTED_PROXIES
     direct = _parsed(request.META.get("REMOTE_ADDR", ""))
     if not proxies:
         return direct or UNKNOWN
@@ -31,13 +31,6 @@ def client_address(request: HttpRequest) -> str:
 def wider_network(address: str) -> str | None:
     """The /48 of a /64 that ``client_address`` has found: one site may have all 65,536 in it. ``None``: no IPv6."""
     return str(ip_network(address).supernet(new_prefix=48)) if address.endswith("/64") else None
-
-
-def _trusted_proxies() -> int:
-    """The fewest that any configuration in use has: whoever asks may name each of them."""
-    own = MobileLogin.objects.using(database()).filter(is_active=True).values_list("trusted_proxies", flat=True)
-    of_project = get_settings().TRUSTED_PROXIES
-    return min((of_project if count is None else count for count in own), default=of_project)
 
 
 def _parsed(text: str) -> str | None:

@@ -151,6 +151,26 @@ def check_notices(app_configs: Any, databases: Sequence[str] | None = None, **kw
     ]
 
 
+@register(TAG, Tags.database)
+def check_policies(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A client names the login that it uses, so the laxest of those in use is the one that holds."""
+    active = [login for login in _stored(databases) if login.is_active]
+    differing = [
+        name
+        for name in ("allow_staff", "recycled_policy", "recycled_after_days")
+        if len({getattr(login, name) for login in active}) > 1
+    ]
+    if not differing:
+        return []
+    return [
+        checks.Warning(
+            f"Active mobile logins differ in {', '.join(differing)}, and whoever asks for a code chooses among them.",
+            hint="Let them be alike, or switch off what nobody needs. See docs/mobile-login.md, “What it does not do”.",
+            id="login_mobile.W005",
+        )
+    ]
+
+
 def _stored(databases: Sequence[str] | None) -> Iterator[Any]:
     """The configurations, or nothing where their table does not exist yet."""
     from .models import MobileLogin

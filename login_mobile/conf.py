@@ -23,7 +23,7 @@ class Settings:
     TOKEN_ISSUER: str = ""
     #: Path of the function that says whether somebody has a second proof that an account is theirs.
     SECOND_PROOF: str = "login_mobile.second_proof.has_second_proof"
-    #: How many proxies of yours stand in front, each of which appends to X-Forwarded-For. A ``MobileLogin`` may differ.
+    #: How many proxies of yours stand in front, each of which appends to X-Forwarded-For.
     TRUSTED_PROXIES: int = 0
     #: How recently somebody must have logged in, or confirmed who they are, to add, change or remove a number.
     REAUTHENTICATE_AFTER: int = 600

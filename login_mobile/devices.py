@@ -3,7 +3,8 @@
 A stranger who asks for codes of a number, or enters wrong ones, uses up that number's limits. A browser that has logged
 in as the number has limits of its own, so that nobody can lock the owner out. The cookie names rows of
 ``MobileNumber``, which end when a number changes hands: whoever had it before has no known device any more. It is set
-at a login only, so asking for a code sets the same cookies whether the number is known or not.
+once a number is proved, at a login or when it is added to an account, and never when a code is asked for: that sets the
+same cookies whether the number is known or not.
 """
 
 from datetime import timedelta

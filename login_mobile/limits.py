@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from .addresses import wider_network
 from .buckets import Counter, Window, empty
+from .choices import PauseScope
 from .keys import subject_key
 from .models import MobileLogin
 from .numbers import Number
@@ -17,8 +18,10 @@ from .numbers import Number
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
 ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
-PREFIX_CAP, COUNTRY_CAP, CAP = "prefix_cap", "country_cap", "cap"
-KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP = "known_prefix_cap", "known_country_cap"
+CAP = "cap"
+#: The caps of what can pause itself: that of strangers, and that of the browsers that are known.
+STRANGERS_CAPS = {PauseScope.PREFIX: "prefix_cap", PauseScope.COUNTRY: "country_cap"}
+KNOWN_CAPS = {PauseScope.PREFIX: "known_prefix_cap", PauseScope.COUNTRY: "known_country_cap"}
 #: How many times the limit of an IPv6 /64 its /48 has.
 SITE = 10
 
@@ -48,10 +51,11 @@ def caps(login: MobileLogin, number: Number, known: bool) -> Sequence[Counter]:
     Browsers that have logged in as their numbers have budgets of their own in a country and prefix, as large: what
     strangers ask for there does not lock them out, and whoever has many numbers is stopped all the same.
     """
-    in_prefix, in_country = (KNOWN_PREFIX_CAP, KNOWN_COUNTRY_CAP) if known else (PREFIX_CAP, COUNTRY_CAP)
+    kinds = KNOWN_CAPS if known else STRANGERS_CAPS
+    prefix, country = (Window(DAY, login.cap_per_prefix),), (Window(DAY, login.cap_per_country),)
     return [
-        Counter(in_prefix, f"{login.pk}:{number.prefix}", (Window(DAY, login.cap_per_prefix),), order=3),
-        Counter(in_country, f"{login.pk}:{number.country}", (Window(DAY, login.cap_per_country),), order=4),
+        Counter(kinds[PauseScope.PREFIX], _of_login(login.pk, number.prefix), prefix, order=3),
+        Counter(kinds[PauseScope.COUNTRY], _of_login(login.pk, number.country), country, order=4),
         Counter(CAP, str(login.pk), (Window(DAY, login.cap_per_day),), order=5),
     ]
 
@@ -75,6 +79,16 @@ def passwords(user_id: object) -> Counter:
 def lift(number: str) -> int:
     """Forget what was used up of a number's limits, by whomever; returns how many buckets that were."""
     return empty([subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))])
+
+
+def begin_caps_anew(login_id: int, scope: str, value: str) -> None:
+    """Forget what was asked for today in a country or prefix, by strangers and by known browsers."""
+    kinds = (STRANGERS_CAPS[PauseScope(scope)], KNOWN_CAPS[PauseScope(scope)])
+    empty([subject_key(kind, _of_login(login_id, value)) for kind in kinds])
+
+
+def _of_login(login_id: int, value: str) -> str:
+    return f"{login_id}:{value}"
 
 
 def _of_address(counter: Counter) -> Sequence[Counter]:

@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
 
+from login_mobile import limits
 from login_mobile.models import Challenge, MobileLogin, MobileNumber
 from sms_services.choices import Purpose
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
@@ -164,6 +165,13 @@ def front_end(broker, transactional_db) -> Callable[..., FrontEnd]:
         return FrontEnd(broker.work, **options)
 
     return make
+
+
+@pytest.fixture
+def no_pause(monkeypatch) -> None:
+    """One code may be asked for right after another, as no login allows it."""
+    windows = limits._send_windows
+    monkeypatch.setattr(limits, "_send_windows", lambda login: (limits.Window(1, 1000), *windows(login)[1:]))
 
 
 @pytest.fixture

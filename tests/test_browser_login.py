@@ -146,10 +146,10 @@ def test_a_code_expires_a_new_one_comes_and_the_number_is_corrected(
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 @pytest.mark.parametrize("language", [ENGLISH, CHINESE], ids=["english", "chinese"])
 def test_an_account_gets_a_name_changes_its_number_and_removes_it(
-    open_page, strict_server, eager, sms_settings, settings, language, scripts
+    open_page, strict_server, eager, sms_settings, settings, no_pause, language, scripts
 ):
     settings.LOGIN_MOBILE = {"REAUTHENTICATE_AFTER": 8}
-    a_login(ask_nickname=True, **{**GENEROUS, "send_pause": 0})
+    a_login(ask_nickname=True, **GENEROUS)
     page = open_page(window=PHONE, language=language, scripts=scripts)
     ask(page, strict_server)
     enter(page, codes_sent(NUMBER)[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,17 +14,20 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.db import IntegrityError
 from django.db.models.signals import pre_save
+from django.http import HttpResponse
 from django.utils import timezone
 
 from login_mobile import signals
-from login_mobile.api import finish_registration, lift_limits, log_in, verify_code
+from login_mobile.api import can_send_notice, finish_registration, lift_limits, log_in, remember_device, verify_code
 from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
-from login_mobile.flows import numbers
+from login_mobile.flows import entering, numbers
 from login_mobile.flows.entering import Verified
+from login_mobile.flows.sending import review_number
+from login_mobile.keys import token_hash
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
-from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
+from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 from tests.login_under_test import (
     GENEROUS,
     NUMBER,
@@ -353,6 +357,18 @@ class TestBackend:
         assert "mobile_login_succeeded" not in said
         assert front_end().log_in(OTHER).status_code == 200
 
+    @pytest.mark.parametrize("issuer", ["", f"{__name__}.issue"], ids=["a session", "a token"])
+    def test_somebody_new_is_told_of_as_refused_only(self, front_end, login, settings, heard, issuer):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.OnlyAda"]
+        settings.LOGIN_MOBILE = {"TOKEN_ISSUER": issuer}
+        client = front_end()
+        assert error(client.log_in()) == (403, "not_allowed")
+        assert client.user_id is None
+        assert newest().outcome == Outcome.REFUSED
+        said = [name for name, _ in heard]
+        assert "mobile_login_refused" in said
+        assert "mobile_login_succeeded" not in said
+
     def test_nor_by_async_code(self, login, settings):
         settings.AUTHENTICATION_BACKENDS = ["login_mobile.backends.MobileBackend"]
         user = a_user(NUMBER, username="ada", password="secret", is_superuser=True)
@@ -663,6 +679,33 @@ class TestChanging:
         ada.work()
         assert "no longer" in SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
 
+    @pytest.mark.parametrize(
+        ("asked_for", "without", "by"),
+        [
+            ("asked", "", "asked"), ("", "", "default"), ("asked", "asked", "default"),
+            ("", "default", "active"), ("asked", "asked default", "active"),
+        ],
+    )  # fmt: skip
+    def test_it_goes_by_the_login_that_is_asked_for_or_the_default_or_another(self, ada, login, asked_for, without, by):
+        for key in ("active", "asked", "default"):  # in the opposite order of their ids
+            text = SmsTemplate.objects.create(key=f"by-{key}", name=key, text=f"By {key}.")
+            service = SandboxSms.objects.create(key=f"by-{key}", name=key, is_active=key not in without.split())
+            a_login(service, key=key, name=key, is_default=key == "default", notice_template=text)
+        login.delete()
+        assert ada.post("number/remove", {"config": asked_for} if asked_for else {}).status_code == 204
+        ada.work()
+        assert SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal() == f"By {by}."
+
+    def test_but_by_none_that_is_switched_off(self, ada, login):
+        off = SandboxSms.objects.create(key="off", name="Off")
+        a_login(off, key="off", name="Off", is_default=False, is_active=False)
+        login.sms_service.is_active = False
+        login.sms_service.save()
+        assert not can_send_notice()
+        assert ada.post("number/remove").status_code == 204
+        ada.work()
+        assert not SmsMessage.objects.filter(service=off).exists()
+
     def test_so_it_does_where_the_login_is_switched_off(self, ada, login):
         MobileLogin.objects.update(is_active=False)
         assert ada.post("number/remove").status_code == 204
@@ -864,6 +907,102 @@ class TestReviewNumbers:
         assert again.user_id != reviewer.user_id
         assert ReviewNumber.objects.get().user_id == again.user_id
 
+    def test_it_stays_theirs_when_they_remove_the_number(self, front_end, clock):
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        assert proved(reviewer, OTHER).status_code == 200
+        assert reviewer.post("number/remove").status_code == 204
+        clock.shift(61)
+        again = front_end()
+        assert again.verify(again.challenge(), self.CODE).json()["created"] is True
+        assert again.user_id != reviewer.user_id
+
+    def test_and_when_somebody_else_registers_with_it_after_months(self, front_end, login, clock):
+        login.recycled_policy = RecycledPolicy.NEW_ACCOUNT
+        login.save()
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        former = reviewer.user_id
+        assert proved(reviewer, OTHER).status_code == 200
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
+        clock.shift(3601)
+        assert front_end().log_in(OTHER).json()["created"] is True
+        again = front_end()
+        assert again.verify(again.challenge(), self.CODE).json()["created"] is True
+        assert again.user_id != former
+
+    def test_a_number_that_is_proved_ends_the_sessions_of_other_reviewers(self, front_end, clock):
+        reviewer, other = front_end(), front_end()
+        for client in (reviewer, other):
+            client.verify(client.challenge(), self.CODE)
+            clock.shift(61)
+        account = User.objects.get()
+        account.set_password("of another reviewer")
+        account.save()
+        for client in (reviewer, other):
+            client.client.force_login(account)
+        before = reviewer.client.session.session_key
+        assert proved(reviewer, OTHER).status_code == 200
+        assert error(other.post("number/remove")) == (401, "not_authenticated")
+        assert not User.objects.get().has_usable_password()
+        assert reviewer.client.session.session_key != before
+        assert reviewer.post("number/remove").status_code == 204
+
+    def test_a_session_that_a_reviewer_begins_meanwhile_ends_too(self, front_end, clock):
+        """Found by the code just before a number was proved, the account comes with the password that it had."""
+        reviewer = front_end()
+        reviewer.verify(reviewer.challenge(), self.CODE)
+        clock.shift(61)
+        review = review_number(Challenge.objects.get(token_hash=token_hash(front_end().challenge())))
+        assert proved(reviewer, OTHER).status_code == 200
+        assert review is not None
+        assert review.user.get_session_auth_hash() != User.objects.get().get_session_auth_hash()
+
+    def test_an_account_that_nobody_reviewed_in_keeps_its_password(self, front_end):
+        client = front_end()
+        client.client.force_login(a_user(password="secret"))
+        assert proved(client, OTHER).status_code == 200
+        assert User.objects.get().check_password("secret")
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch) -> Any:
+        """`meanwhile(something)`: it happens between the moment that an account is looked for, and the next one."""
+        look = entering.review_number
+
+        def set_up(something: Callable[[], object]) -> None:
+            def look_and_be_slow(challenge: Challenge) -> Any:
+                found = look(challenge)
+                something()
+                return found
+
+            monkeypatch.setattr(entering, "review_number", look_and_be_slow)
+
+        return set_up
+
+    def test_of_two_reviewers_at_once_both_get_the_account_of_the_faster_one(self, front_end, meanwhile, heard):
+        client = front_end()
+        challenge = client.challenge()
+        meanwhile(lambda: ReviewNumber.objects.update(user=a_user(username="faster")))
+        answer = client.verify(challenge, self.CODE)
+        account = User.objects.get()  # the one that the slower one had begun is taken back
+        assert answer.json() == {"user_id": account.pk, "created": False}
+        assert (account.username, client.user_id) == ("faster", account.pk)
+        assert [values["created"] for name, values in heard if name == "mobile_login_succeeded"] == [False]
+
+    def test_that_account_may_be_deleted_before_the_slower_one_gets_it(self, front_end, settings):
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.factory_beside_a_faster_one"}
+        client = front_end()
+        assert error(client.verify(client.challenge(), self.CODE)) == (403, "not_allowed")
+        assert newest().outcome == Outcome.REFUSED
+        assert not User.objects.exists()
+
+    def test_and_so_may_the_review_number(self, front_end, meanwhile):
+        client = front_end()
+        challenge = client.challenge()
+        meanwhile(lambda: ReviewNumber.objects.all().delete())
+        assert error(client.verify(challenge, self.CODE)) == (403, "not_allowed")
+        assert not User.objects.exists()
+
     def test_it_works_where_people_may_not_register(self, front_end, login):
         login.allow_registration = False
         login.save()
@@ -898,6 +1037,22 @@ class TestReviewNumbers:
         settings.SECRET_KEY = "a new one"
         client = front_end()
         assert client.verify(client.challenge(), self.CODE).status_code == 200
+
+
+def factory_beside_a_faster_one(**kwargs: Any) -> User:
+    """There is an account as long as this transaction lasts, and none any more after it."""
+    ReviewNumber.objects.update(user=User.objects.create_user("faster"))
+    return User.objects.create_user("slower")
+
+
+def test_a_view_of_a_host_project_remembers_who_has_confirmed_a_number(front_end, login, rf):
+    number = a_user(NUMBER).mobile_number
+    response = HttpResponse()
+    remember_device(rf.post("/"), response, number)
+    client = front_end()
+    client.client.cookies.update(response.cookies)
+    front_end().challenge()  # a stranger's
+    assert client.ask().status_code == 202
 
 
 def test_the_public_functions_do_what_the_endpoints_do(front_end, login, rf, client):

@@ -132,6 +132,29 @@ class TestChecks:
         assert "login_mobile.W003" in found("default")
 
 
+class TestPolicies:
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"allow_staff": True}, "allow_staff"),
+            ({"recycled_policy": "new_account"}, "recycled_policy"),
+            ({"recycled_after_days": 3650}, "recycled_after_days"),
+            ({"allow_staff": True, "recycled_after_days": 30}, "allow_staff, recycled_after_days"),
+        ],
+    )
+    def test_w005_a_client_may_choose_the_laxer_one(self, broker, db, change, says):
+        a_login()
+        lax = a_login(key="lax", is_default=False, **change)
+        assert f"differ in {says}, and" in found("default")["login_mobile.W005"].msg
+        MobileLogin.objects.filter(pk=lax.pk).update(is_active=False)
+        assert "login_mobile.W005" not in found("default")
+
+    def test_what_opens_no_accounts_may_differ(self, broker, db):
+        a_login()
+        a_login(key="shop", is_default=False, cap_per_day=10, allow_registration=False, ask_nickname=True)
+        assert found("default") == {}
+
+
 class TestUserModels:
     """Which fields of a user model our factory cannot fill."""
 
@@ -264,7 +287,7 @@ class TestConfigurations:
             ("failures_per_day", 1, 100), ("send_pause", 30, 3600), ("sends_per_hour", 1, 60),
             ("sends_per_day", 1, 200), ("address_sends_per_hour", 1, 10_000), ("address_verifications", 1, 10_000),
             ("cap_per_prefix", 1, 10_000),
-            ("pause_below_percent", 0, 100), ("recycled_after_days", 1, 3650), ("trusted_proxies", 0, 10),
+            ("pause_below_percent", 0, 100), ("recycled_after_days", 1, 3650),
         ],
     )  # fmt: skip
     def test_bounds(self, db, field, least, most):
@@ -292,7 +315,6 @@ class TestConfigurations:
         }
         assert {name: getattr(login, name) for name in expected} == expected
         assert not login.allow_staff
-        assert login.trusted_proxies is None  # as the settings say: 0
         assert get_settings().TRUSTED_PROXIES == 0
         assert login.regions == ["US"]
 

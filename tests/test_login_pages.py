@@ -64,9 +64,9 @@ def visitor(broker):
 
 
 @pytest.fixture
-def ada(visitor):
+def ada(visitor, no_pause):
     """Somebody who has just logged in with a number."""
-    a_login(**{**GENEROUS, "send_pause": 0})
+    a_login(**GENEROUS)
     visitor.log_in()
     visitor.user = User.objects.get()
     return visitor
@@ -130,8 +130,8 @@ def test_next_leads_to_this_host_only(visitor, login, evil):
     assert visitor.enter().url == ACCOUNT
 
 
-def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(visitor):
-    a_login(send_pause=0, **GENEROUS)
+def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(visitor, no_pause):
+    a_login(**GENEROUS)
     visitor.ask("12", url="/login/?next=/sms/sandbox/")
     visitor.ask(url="/login/?next=/sms/sandbox/")
     visitor.submit(CODE, resend="1")
@@ -151,6 +151,15 @@ def test_whoever_is_logged_in_goes_on_at_once(ada):
     # A page that somebody may not see sends them here, and would do so again and again.
     assert ada.get("/login/?next=/sms/").url == ACCOUNT
     assert ada.get("/login/?next=//evil.example/").url == ACCOUNT
+
+
+@pytest.mark.parametrize("target", ["/dash/", "/other/"])
+def test_a_page_that_is_not_for_them_does_not_send_them_round_in_circles(ada, settings, target):
+    """Also the one to which a login leads."""
+    settings.LOGIN_REDIRECT_URL = "/dash/"
+    assert ada.get("/login/").url == "/dash/"
+    assert ada.get(f"/login/?next={target}").url == ACCOUNT
+    assert ada.get(ACCOUNT).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["", "code/", "api/config/"])
@@ -297,8 +306,7 @@ def test_used_up_attempts_end_a_code_and_lead_to_a_new_one(visitor, login):
     assert "A new code is needed" in text(visitor.get(CODE))
 
 
-def test_an_expired_code_leads_to_a_new_one(visitor):
-    a_login(send_pause=0)
+def test_an_expired_code_leads_to_a_new_one(visitor, login, no_pause):
     visitor.ask()
     Challenge.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     page = visitor.get(CODE)

@@ -182,6 +182,39 @@ class TestPauses:
         assert self.ask(front_end, [attacked(n) for n in range(100, 112)]) == [202] * 10 + [429, 503]
         assert len(suspected) == 2
 
+    @pytest.mark.parametrize(
+        ("cap", "scope", "value", "logged"),
+        [
+            ("cap_per_prefix", PauseScope.PREFIX, PREFIX, "scope=prefix value=+86138****"),
+            ("cap_per_country", PauseScope.COUNTRY, "CN", "scope=country value=CN"),
+        ],
+    )
+    def test_so_do_those_of_the_known_browsers_whose_codes_are_not_used(
+        self, front_end, suspected, clock, caplog, cap, scope, value, logged
+    ):
+        """No pause keeps them out; their caps do. Somebody hears of it, and can do something about it."""
+        a_login(**{**GENEROUS, cap: 2, "pause_below_percent": 100})
+        known = front_end()
+        for n in range(2):
+            assert known.log_in(attacked(n)).status_code == 200
+        clock.shift(61)
+        assert [known.ask(attacked(n)).status_code for n in range(2)] == [202, 202]
+        clock.shift(61)
+        assert suspected == []
+        assert "login.cap_reached" not in caplog.text
+        assert known.ask(attacked(0)).status_code == 429
+        assert [(pause.scope, pause.value, pause.reason) for pause in suspected] == [(scope, value, "cap")]
+        (line,) = [record.getMessage() for record in caplog.records if "login.cap_reached" in record.getMessage()]
+        assert f"login=main {logged}" in line
+        assert resume(suspected[0])
+        assert known.ask(attacked(0)).status_code == 202
+
+    def test_that_strangers_reach_theirs_does_not_say_that_known_browsers_have(self, front_end, suspected, caplog):
+        a_login(cap_per_prefix=1)
+        self.ask(front_end, [attacked(n) for n in range(2)])
+        assert len(suspected) == 1
+        assert "login.cap_reached" not in caplog.text
+
     def test_a_pause_is_of_one_login(self, front_end, suspected):
         a_login(cap_per_prefix=10)
         a_login(key="second", name="Second", is_default=False)

@@ -69,7 +69,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
                     ("sends_per_hour", "sends_per_day"),
                     ("failures_per_hour", "failures_per_day"),
                     ("address_sends_per_hour", "address_sends_per_day"),
-                    ("address_verifications", "trusted_proxies"),
+                    "address_verifications",
                 ),
             },
         ),

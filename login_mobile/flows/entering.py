@@ -78,10 +78,16 @@ def log_in(request: HttpRequest, verified: Verified) -> None:
     start_session(request, user)
 
 
-def remember_device(request: HttpRequest, response: HttpResponse, verified: Verified) -> None:
-    """Know this browser when the same number logs in again: strangers cannot lock it out then."""
-    if not verified.is_review:
-        remember(request, response, verified.number)
+def remember_device(request: HttpRequest, response: HttpResponse, proved: Verified | MobileNumber) -> None:
+    """Know this browser when the same number logs in again: strangers cannot lock it out then.
+
+    Args:
+        proved: what ``verify_code`` or ``confirm_number`` has returned.
+    """
+    if isinstance(proved, MobileNumber):
+        remember(request, response, proved)
+    elif not proved.is_review:
+        remember(request, response, proved.number)
 
 
 def end_claims(number: str) -> None:
@@ -120,24 +126,31 @@ def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Ve
     if review is None:  # its time is over, or somebody has proved to have the number meanwhile
         _use(proof)
         raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
-    # An account that has proved a number of its own since is its owner's alone: the next reviewer gets a new one.
-    created = review.user_id is None or MobileNumber.objects.using(database()).filter(user=review.user_id).exists()
+    # Whoever has proved a number for the account has ended the link (``numbers``): the next reviewer gets a new one.
+    created = review.user_id is None
     user: Any = review.user
     name = _nickname(proof, nickname) if created else ""
     _use(proof)
     if created:
         with transaction.atomic(using=database()):
             user = make_user(review.number, name, proof.login)
-            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=review.user_id)
+            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
             if not rows.update(user=user):  # another code was faster: it is its account
                 transaction.set_rollback(True, using=database())
                 created = False
         if not created:
-            user = ReviewNumber.objects.using(database()).get(pk=review.pk).user
+            user = _account_of(review)
+            if user is None:  # deleted meanwhile, or somebody in it has proved a number
+                raise _refused(request, proof, None, ErrorCode.NOT_ALLOWED)
     number = MobileNumber(user_id=user.pk, number=review.number)
     verified = Verified(user, created=created, number=number, login=proof.login, is_review=True)
     _check_backends(request, proof, verified)
     return _welcome(request, proof, verified)
+
+
+def _account_of(review: ReviewNumber) -> Any:
+    row = ReviewNumber.objects.using(database()).select_related("user").filter(pk=review.pk).first()
+    return row and row.user
 
 
 def _check_backends(request: HttpRequest, proof: Proof, verified: Verified) -> None:

@@ -5,19 +5,15 @@ from typing import Any
 from django.utils import timezone
 
 from .. import limits
-from ..buckets import empty
-from ..choices import PauseScope
-from ..keys import subject_key
 from ..models import Pause
 from ..rows import pauses
 
 
 def resume(pause: Pause, by: Any = None) -> bool:
-    """End a pause, and begin the cap of its day anew; returns whether it was still on. Permission: ``resume_pause``."""
+    """End a pause and begin its day's caps anew; returns whether it was still on. Permission: ``resume_pause``."""
     ended = pauses().filter(pk=pause.pk).active().update(resumed_at=timezone.now(), resumed_by=by, active_key=None)
     if ended:
-        kind = limits.PREFIX_CAP if pause.scope == PauseScope.PREFIX else limits.COUNTRY_CAP
-        empty([subject_key(kind, f"{pause.login_id}:{pause.value}")])
+        limits.begin_caps_anew(pause.login_id, pause.scope, pause.value)
     return bool(ended)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 
+from django.db.models import Q
 from django.utils.translation import gettext
 
 from sms_services.api import queue_message
@@ -17,8 +18,9 @@ from ..rows import database
 def send_notice(login: MobileLogin | None, number: str) -> bool:
     """Queue the notice; returns whether it is. That it cannot be sent undoes nothing; the log says so.
 
-    It goes through whichever configuration can send it: this one, the default one, or another, even if nobody can log
-    in by it now. Else whoever takes an account over would choose one that cannot.
+    It goes through whichever configuration can send it: this one, the default one, even if it is switched off, or
+    another one that is in use. Else whoever takes an account over would choose one that cannot. What an admin has
+    switched off gets no numbers.
     """
     for config in _ways(login):
         try:
@@ -37,7 +39,7 @@ def can_send_notice(login: MobileLogin | None = None) -> bool:
 
 def _ways(login: MobileLogin | None) -> list[MobileLogin]:
     rows = MobileLogin.objects.using(database()).select_related("sms_service", "notice_template")
-    ways = list(rows.order_by("-is_default", "-is_active", "pk"))
+    ways = list(rows.filter(Q(is_active=True) | Q(is_default=True)).order_by("-is_default", "pk"))
     ways.sort(key=lambda config: login is None or config.pk != login.pk)
     return ways
 

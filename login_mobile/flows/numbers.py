@@ -1,8 +1,9 @@
 """A logged-in user adds, changes or removes a number."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from django.contrib.auth import update_session_auth_hash
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -10,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..choices import Outcome, Purpose, RecycledPolicy
 from ..exceptions import ErrorCode, Refusal
-from ..models import MobileLogin, MobileNumber
+from ..models import MobileLogin, MobileNumber, ReviewNumber
 from ..numbers import parse_number
 from ..rows import challenges, database, number_row
 from ..signals import number_bound, number_changed, number_removed
@@ -23,6 +24,7 @@ from .reauthenticating import require_recent
 from .requesting import PendingCode, open_challenge
 
 _PURPOSES = frozenset({Purpose.BIND, Purpose.CHANGE})
+_Result = TypeVar("_Result")
 
 
 def request_number(
@@ -66,7 +68,7 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
     own = _own(user)
     try:
         if own is None:
-            return _bind(proof, user)
+            return _bind(request, proof, user)
         if own.number == proof.challenge.phone_number:
             return _confirm(proof, own)
         return _change(proof, user, own)
@@ -131,12 +133,32 @@ def _own(user: Any) -> MobileNumber | None:
     return MobileNumber.objects.using(database()).filter(user=user).first()
 
 
-def _bind(proof: Proof, user: Any) -> MobileNumber:
+def _bind(request: HttpRequest, proof: Proof, user: Any) -> MobileNumber:
     row = MobileNumber(user=user, number=proof.challenge.phone_number)
-    _take(proof, lambda: row.save(using=database(), force_insert=True))
+
+    def bind() -> bool:
+        row.save(using=database(), force_insert=True)
+        return _end_review(user)
+
+    if _take(proof, bind):
+        update_session_auth_hash(request, user)  # this session goes on
     set_outcome(proof.challenge, Outcome.BOUND)
     number_bound.send_robust(MobileNumber, login=proof.login, user=user, number=row.number)
     return row
+
+
+def _end_review(user: Any) -> bool:
+    """Whoever has proved a number for the account of a review code is its only owner from now on.
+
+    No review code opens it again, whatever becomes of the number. A new unusable password ends the sessions of those
+    who reviewed the app in it, and the password that one of them may have set.
+    """
+    if not ReviewNumber.objects.using(database()).filter(user=user).update(user=None):
+        return False
+    if hasattr(user, "set_unusable_password"):
+        user.set_unusable_password()
+        user.save(using=database(), update_fields=["password"])
+    return True
 
 
 def _confirm(proof: Proof, own: MobileNumber) -> MobileNumber:
@@ -164,7 +186,7 @@ def _change(proof: Proof, user: Any, own: MobileNumber) -> MobileNumber:
     return own
 
 
-def _take(proof: Proof, write: Callable[[], object]) -> None:
+def _take(proof: Proof, write: Callable[[], _Result]) -> _Result:
     """Write a number to an account. The unique number decides between two; one unused for long may change hands."""
     number = proof.challenge.phone_number
     holder = number_row(number)
@@ -173,10 +195,11 @@ def _take(proof: Proof, write: Callable[[], object]) -> None:
         if holder is not None and _may_be_detached(proof, holder):
             rows = MobileNumber.objects.using(database()).filter(pk=holder.pk, last_used_at=holder.last_used_at)
             detached = holder.user if rows.delete()[0] else None
-        write()
+        result = write()
     end_claims(number)
     if detached is not None:
         number_removed.send_robust(MobileNumber, login=proof.login, user=detached, number=number, reason="recycled")
+    return result
 
 
 def _may_be_detached(proof: Proof, holder: MobileNumber) -> bool:

@@ -6,7 +6,7 @@ reached. Then requests are refused there until somebody resumes it; all others g
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -25,7 +25,6 @@ from ..signals import pumping_suspected
 #: A code that was asked for just now is no sign of anything.
 TIME_TO_USE = timedelta(minutes=2)
 WINDOW = timedelta(days=1)
-_SCOPES = {limits.PREFIX_CAP: PauseScope.PREFIX, limits.COUNTRY_CAP: PauseScope.COUNTRY}
 
 
 def refuse_paused(login: MobileLogin, number: Number) -> None:
@@ -38,12 +37,19 @@ def refuse_paused(login: MobileLogin, number: Number) -> None:
         raise Refusal(ErrorCode.PAUSED)
 
 
-def judge_after_cap(login: MobileLogin, number: Number, full: Collection[str]) -> None:
-    """A cap of a day is reached. If its codes are not being used, that was no rush but an attack."""
-    for kind, scope in _SCOPES.items():
-        if kind in full:
-            sample = _sample(login, scope, _value(scope, number.country, number.prefix), timezone.now())
-            _judge(login, scope, _value(scope, number.country, number.prefix), PauseReason.CAP, sample)
+def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> None:
+    """A cap of a day is reached. If its codes are not being used, that was no rush but an attack.
+
+    The cap of known browsers keeps people out whom no pause does, so the log says that it is reached. To resume what
+    has paused begins it anew too.
+    """
+    for scope in PauseScope:
+        value = _value(scope, number.country, number.prefix)
+        if limits.KNOWN_CAPS[scope] in full:
+            seen = _in_logs(scope, value)
+            log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
+        if not full.isdisjoint({limits.STRANGERS_CAPS[scope], limits.KNOWN_CAPS[scope]}):
+            _judge(login, scope, value, PauseReason.CAP, _sample(login, scope, value, timezone.now()))
 
 
 def judge(login: MobileLogin, country: str, prefix: str) -> None:
@@ -58,6 +64,10 @@ def judge(login: MobileLogin, country: str, prefix: str) -> None:
 
 def _value(scope: PauseScope, country: str, prefix: str) -> str:
     return prefix if scope == PauseScope.PREFIX else country
+
+
+def _in_logs(scope: PauseScope, value: str) -> str:
+    return value if scope == PauseScope.COUNTRY else f"{value[:-4]}****"
 
 
 def _sample_size(login: MobileLogin, scope: PauseScope) -> int:
@@ -103,7 +113,7 @@ def _pause(login: MobileLogin, scope: PauseScope, value: str, reason: PauseReaso
         "login.paused",
         login=login.key,
         scope=scope.value,
-        value=value if scope == PauseScope.COUNTRY else f"{value[:-4]}****",
+        value=_in_logs(scope, value),
         reason=reason.value,
         sent=sent,
         used=used,

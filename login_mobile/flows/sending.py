@@ -81,7 +81,8 @@ def review_number(challenge: Challenge) -> ReviewNumber | None:
         return None
     if MobileNumber.objects.using(database()).filter(number=challenge.phone_number).exists():
         return None  # whoever has proved to have it gets a text, as everybody does
-    rows = ReviewNumber.objects.using(database())
+    # The account comes in one statement with the link to it: who proves a number ends that and all sessions at once.
+    rows = ReviewNumber.objects.using(database()).select_related("user")
     return rows.filter(
         login_id=challenge.login_id, number=challenge.phone_number, valid_until__gt=timezone.now()
     ).first()

@@ -3,7 +3,6 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from .. import api
-from ..devices import remember
 from .answers import Body, post_endpoint
 from .login import accepted
 
@@ -20,7 +19,7 @@ def verify_number(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge, code}`` → 200 ``{phone}``."""
     number = api.confirm_number(request, body.get("challenge"), body.get("code"))
     response = JsonResponse({"phone": number.number})
-    remember(request, response, number)
+    api.remember_device(request, response, number)
     return response
 
 

@@ -148,21 +148,21 @@ class MobileLogin(models.Model):
     )
     address_sends_per_day = _limit("address_sends_per_day", _("codes per address and day"), 50)
     address_verifications = _limit("address_verifications", _("entered codes per address in 5 minutes"), 30)
-    trusted_proxies = models.PositiveSmallIntegerField(
-        _("trusted proxies"),
-        null=True,
-        blank=True,
-        validators=[MaxValueValidator(10)],
-        help_text=_(
-            "How many proxies of yours stand in front of this login. With 0, X-Forwarded-For is not believed. "
-            "Empty: as the project's settings say."
-        ),
+    cap_per_day = _limit("cap_per_day", _("codes per day"), 5_000, _("Of this login in all, whoever asks."))
+    cap_per_country = _limit(
+        "cap_per_country",
+        _("codes per day and country"),
+        2_000,
+        _("Browsers that have logged in with their numbers before have as many again."),
     )
-
-    cap_per_day = _limit("cap_per_day", _("codes per day"), 5_000, _("Of this login in all."))
-    cap_per_country = _limit("cap_per_country", _("codes per day and country"), 2_000)
     cap_per_prefix = _limit(
-        "cap_per_prefix", _("codes per day and prefix"), 50, _("Numbers that differ in their last four digits only.")
+        "cap_per_prefix",
+        _("codes per day and prefix"),
+        50,
+        _(
+            "Numbers that differ in their last four digits only. Browsers that have logged in with their numbers "
+            "before have as many again."
+        ),
     )
     pause_below_percent = _limit(
         "pause_below_percent",

@@ -18,7 +18,8 @@ class ReviewNumber(models.Model):
     """A number with a fixed code until a date. It gets no texts, is limited like all others, and never opens staff.
 
     The code opens one account, ``user``, which is made at its first use and has no verified number: nobody has proved
-    to have this one. Of the code only a keyed hash is kept: call ``set_code`` and save.
+    to have this one. Once somebody in it proves a number, it is theirs, and ``user`` is empty again. Of the code only a
+    keyed hash is kept: call ``set_code`` and save.
     """
 
     login = models.ForeignKey(

@@ -18,11 +18,11 @@ from ..api import (
     get_login,
     reauthenticate_with_password,
     recently_authenticated,
+    remember_device,
     remove_number,
     request_number,
     request_reauthentication,
 )
-from ..devices import remember
 from ..exceptions import ErrorCode, Refusal
 from ..forms import PasswordForm, PhoneForm
 from ..models import MobileNumber
@@ -178,7 +178,7 @@ def _enter_number(request: HttpRequest, pending: Pending, code: str) -> HttpResp
     forget(request, NUMBER)
     request.session[_NEWS] = "added"
     response = HttpResponseRedirect(reverse("login_mobile:account"))
-    remember(request, response, confirmed)
+    remember_device(request, response, confirmed)
     return response
 
 

@@ -44,8 +44,8 @@ def login(request: HttpRequest) -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
     next_url = safe_next(request, given.get("next", ""))
     if request.user.is_authenticated and request.method != "POST":
-        # Not where ``next`` leads: a page that has sent somebody here who is logged in would do so again.
-        return HttpResponseRedirect(after_login(request, ""))
+        # A page that has sent somebody here who is logged in would do so again, be it the project's first one.
+        return HttpResponseRedirect(reverse("login_mobile:account") if "next" in given else after_login(request, ""))
     key = given.get("config", "")
     config = get_login(key or None)
     if request.method != "POST":
