@@ -8,7 +8,7 @@ other. Our engine does this itself, before it says anything, so that what receiv
 receivers of ``node_reached`` and ``task_handled`` do it.
 """
 
-import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -28,11 +28,10 @@ from sms_services.models import SmsService, SmsTemplate
 
 from .choices import TextState
 from .conf import get_settings
+from .logs import log_failure, logger
 from .models import EngineSms, NodeText, Request, TextRecipient
 from .rows import database, texts
 from .signals import node_reached, task_handled
-
-logger = logging.getLogger("approvals")
 
 #: Seconds after which the sweep does what should have been done at once.
 LOST_AFTER = 30.0
@@ -166,29 +165,37 @@ def skip_handled(pk: int) -> None:
             ordered.update(sweep_at=None)
 
 
-def sweep_texts() -> int:
-    """Do what was left undone; returns how many texts there were."""
+def sweep_texts(until: float) -> None:
+    """Do what was left undone, until a moment of the monotonic clock."""
+    while overdue := list(texts().filter(sweep_at__lte=timezone.now()).order_by("sweep_at")[:STEP]):
+        for text in overdue:
+            if time.monotonic() > until:
+                return
+            _sweep_text(text)
+
+
+def _sweep_text(text: NodeText) -> None:
     now = timezone.now()
-    overdue = list(texts().filter(sweep_at__lte=now).order_by("sweep_at")[:STEP])
-    for text in overdue:
-        try:
-            if text.state == TextState.WAITING and text.created_at < now - GIVE_UP_AFTER:
-                _give_up(text)
-            else:
-                (hand_over if text.state == TextState.WAITING else skip_handled)(text.pk)
-        except Exception:
-            logger.exception("approvals.text_failed text=%s", text.pk)
-            texts().filter(pk=text.pk, sweep_at=text.sweep_at).update(sweep_at=now + timedelta(seconds=LOST_AFTER))
-    return len(overdue)
+    try:
+        if text.state == TextState.WAITING and text.created_at < now - GIVE_UP_AFTER:
+            _give_up(text)
+        else:
+            (hand_over if text.state == TextState.WAITING else skip_handled)(text.pk)
+    except Exception as error:  # noqa: BLE001 - logged
+        log_failure("approvals.text_failed", error, text=text.pk)
+        texts().filter(pk=text.pk, sweep_at=text.sweep_at).update(sweep_at=now + timedelta(seconds=LOST_AFTER))
 
 
 def _after_commit(do: Callable[[int], None], pk: int) -> None:
     """Do something for a text; where it fails, the sweep does it again."""
 
-    def call() -> None:  # no partial: Django wants a name for its log
-        do(pk)
+    def call() -> None:
+        try:
+            do(pk)
+        except Exception as error:  # noqa: BLE001 - logged
+            log_failure("approvals.text_failed", error, text=pk)
 
-    transaction.on_commit(call, using=database(), robust=True)
+    transaction.on_commit(call, using=database())
 
 
 def _ordered(text: NodeText, people: Sequence[Any]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from threading import Event as Moment
@@ -24,12 +26,13 @@ from approvals.choices import OPEN_VISITS, EventKind, NodeMode, RequestStatus, T
 from approvals.engine import acting
 from approvals.exceptions import Conflict, Throttled
 from approvals.models import Event, NodeText, NodeVisit, Process, Request, Task, TextRecipient
+from approvals.starting import start
 from approvals.sweeping import sweep
 from notifications.models import Notification
 from sms_services.choices import MessageStatus
 from sms_services.models import SandboxSms, SmsMessage
 from tests.approval_processes import a_process, an_approval_template, kinds, persons, step, task_of, to_do
-from tests.people import a_role
+from tests.people import a_person, a_role
 from tests.services_under_test import broker, sandbox
 from tests.workers import Project
 
@@ -298,6 +301,66 @@ def test_a_batch_of_requests_in_two_orders_blocks_nobody_forever(
     assert all(to_do(request) == ["dan"] for request in requests)
 
 
+# Beginning
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+def test_two_who_approve_each_other_begin_at_the_same_moment(repetitions: int, broker: Any, track: Track) -> None:
+    for number in range(repetitions):
+        ann, ben = a_person(f"ann-{number}"), a_person(f"ben-{number}")
+        asks_ann, asks_ben = (a_process(step(user), key=user.username) for user in (ann, ben))
+        for _ in range(2):  # their first of all, and later ones
+            outcomes = track.run([partial(begin, asks_ben, ann), partial(begin, asks_ann, ben)] * 2)
+            assert all(isinstance(outcome, Request) for outcome in outcomes), outcomes
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+@pytest.mark.parametrize("by", ["a form", "code"])
+def test_what_is_sent_several_times_at_the_same_moment_begins_one_request(
+    by: str, repetitions: int, broker: Any, track: Track
+) -> None:
+    ann, ben = a_person("ann"), a_person("ben")
+    process = a_process(step(ben))
+    for number in range(repetitions):
+        key = uuid.uuid4()
+        send = {
+            "a form": partial(begin, process, ann, key),
+            "code": partial(submit, process, ann, submission_key=key),
+        }[by]
+        outcomes = track.run([send] * THREADS)
+        assert wins_and_refusals(outcomes) == {Request: 1, Conflict: THREADS - 1}, outcomes
+        (request,) = [outcome for outcome in outcomes if isinstance(outcome, Request)]
+        assert {told.event.request_id for told in outcomes if isinstance(told, Conflict)} == {request.pk}
+        assert Request.objects.count() == number + 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+def test_forms_that_are_sent_at_the_same_moment_count_each_other(
+    repetitions: int, broker: Any, track: Track, settings: Any
+) -> None:
+    settings.APPROVALS = {"STARTS_PER_HOUR": 2}
+    process = a_process(step(a_person("ben")))
+    for number in range(repetitions):
+        ann, eve = a_person(f"ann-{number}"), a_person(f"eve-{number}")
+        begin(process, eve)
+        assert wins_and_refusals(track.run([partial(begin, process, ann)] * 4)) == {Request: 2, Throttled: 2}
+        assert wins_and_refusals(track.run([partial(begin, process, eve)] * 4)) == {Request: 1, Throttled: 3}
+
+
+def wins_and_refusals(outcomes: list[Any]) -> Counter[type]:
+    return Counter(type(outcome) for outcome in outcomes)
+
+
+def begin(process: Process, user: Any, key: uuid.UUID | None = None) -> Request:
+    return start(process, user, title="Rome", reason="", key=key or uuid.uuid4())
+
+
 # Processes
 
 
@@ -343,7 +406,9 @@ def texts_per_number_and_notification() -> int:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.databases
-def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_each_other(broker, sandbox) -> None:
+def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_each_other(
+    broker: Any, sandbox: Any, track: Track
+) -> None:
     ini, ann = persons("ini", "ann")
     process = a_process(step(ann, sms_service=sandbox, sms_template=an_approval_template()))
     request = submit(process, ini)
@@ -364,7 +429,7 @@ def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_
             request_is_held.set()
             text.update(sweep_at=timezone.now())
 
-    assert Track().run([hand_over, act]) == [None, None]
+    assert track.run([hand_over, act]) == [None, None]
 
 
 @pytest.mark.parametrize("repetitions", [4, pytest.param(100, marks=pytest.mark.soak)])

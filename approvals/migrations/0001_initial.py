@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('description', models.TextField(blank=True, help_text='Shown to those who begin a request.', verbose_name='description')),
                 ('is_active', models.BooleanField(default=True, help_text='An inactive process takes no new requests. Running ones go on.', verbose_name='active')),
                 ('has_start_page', models.BooleanField(default=True, help_text='People who can log in may begin a request with a title and a reason. Off: only code submits.', verbose_name='start page')),
-                ('start_role', models.ForeignKey(blank=True, help_text='On the start page, only those who have this role. Empty: everybody who can log in.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='auth.group', verbose_name='role that may begin requests')),
+                ('start_role', models.ForeignKey(blank=True, help_text='On the start page, only those who have this role, and superusers. Empty: everybody who can log in.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='auth.group', verbose_name='role that may begin requests')),
                 ('withdraw_policy', models.CharField(choices=[('never', 'Never'), ('until_first_approval', 'Until the first approval'), ('while_running', 'As long as it is running')], default='while_running', help_text='Until when the initiator can take a request back.', max_length=24, verbose_name='withdrawal')),
                 ('remind_interval', models.DurationField(default=datetime.timedelta(seconds=3600), help_text='The initiator can remind approvers at most once in this time (hours:minutes:seconds).', validators=[django.core.validators.MinValueValidator(datetime.timedelta(0))], verbose_name='time between reminders')),
             ],
@@ -242,6 +242,16 @@ class Migration(migrations.Migration):
             model_name='event',
             name='task',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='approvals.task', verbose_name='task'),
+        ),
+        migrations.CreateModel(
+            name='Starter',
+            fields=[
+                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to=settings.AUTH_USER_MODEL)),
+                ('began_at', models.DateTimeField(default=django.utils.timezone.now)),
+            ],
+            options={
+                'default_permissions': (),
+            },
         ),
         migrations.CreateModel(
             name='TextRecipient',
