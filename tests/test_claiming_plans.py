@@ -9,16 +9,21 @@ guard only that ids are asked for in a way that the primary key serves.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from sms_services.choices import MessageStatus, Purpose
+from notifications.expansion.ending import _skip_some
+from notifications.models import Notification
+from sms_services.choices import MessageStatus, Purpose, SkipReason
 from sms_services.delivery.claiming import Claim
 from sms_services.delivery.queueing import leave_to_sweep
 from sms_services.delivery.rows import messages as stored_messages
 from sms_services.delivery.settling import settle
-from sms_services.models import SmsMessage
+from sms_services.delivery.sweeping import bring_back_released
+from sms_services.models import SmsBatch, SmsMessage
 from sms_services.providers.base import CLAIM_SIZE, Outcome, Result
 from tests.plans import assert_by_primary_key, forget_rows, plans
 from tests.services_under_test import create_service
@@ -27,13 +32,15 @@ from tests.simulators import TwilioSimulator
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 COUNT = 3_000
+#: So many of them at once, instead of the thousands that the sweep takes.
+STEP = 50
 
 
-def queue_many() -> list[SmsMessage]:
+def queue_many(**fields: Any) -> list[SmsMessage]:
     with TwilioSimulator() as simulator:
         service = create_service(simulator)
     rows = [
-        SmsMessage(service=service, purpose=Purpose.NOTIFICATION, phone_number=f"+86138{n:08}", text="News")
+        SmsMessage(service=service, purpose=Purpose.NOTIFICATION, phone_number=f"+86138{n:08}", text="News", **fields)
         for n in range(COUNT)
     ]
     SmsMessage.objects.bulk_create(rows, batch_size=500)
@@ -63,3 +70,32 @@ def test_by_the_primary_key(queued: list[SmsMessage]) -> None:
     assert len(found) == 5
     for plan in found:
         assert_by_primary_key(plan)
+
+
+@pytest.fixture
+def batch(monkeypatch: pytest.MonkeyPatch) -> SmsBatch:
+    """One whose messages were put off until a moment ago."""
+    monkeypatch.setattr("sms_services.delivery.sweeping.STEP", STEP)
+    monkeypatch.setattr("notifications.expansion.ending.CHUNK", STEP)
+    batch = SmsBatch.objects.create(is_put_off=True)
+    with connection.cursor() as cursor:
+        forget_rows(cursor)
+    queue_many(batch=batch, sweep_at=None)
+    return batch
+
+
+def test_what_was_put_off_is_brought_back_by_the_primary_key(batch: SmsBatch) -> None:
+    now = timezone.now()
+    with plans("UPDATE") as found:
+        assert bring_back_released(now) == STEP
+    assert SmsMessage.objects.filter(batch=batch, sweep_at=now).count() == STEP
+    (plan,) = found
+    assert_by_primary_key(plan)
+
+
+def test_what_is_cancelled_is_skipped_by_the_primary_key(batch: SmsBatch) -> None:
+    with plans("UPDATE") as found:
+        assert _skip_some(Notification(batch=batch), SkipReason.CANCELLED) == STEP
+    assert SmsMessage.objects.filter(batch=batch, status=MessageStatus.SKIPPED).count() == STEP
+    (plan,) = found
+    assert_by_primary_key(plan)
