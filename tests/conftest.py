@@ -20,6 +20,7 @@ from .services import REQUIRED, SERVICES, reachable
 pytest.register_assert_rewrite(
     "tests.login_browsers",
     "tests.login_under_test",
+    "tests.plans",
     "tests.provider_contract",
     "tests.services_under_test",
     "tests.workers",

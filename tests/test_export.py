@@ -1,16 +1,22 @@
 """The log as a CSV file: the list's filters, masked alike, streamed and recorded."""
 
+import asyncio
 import csv
+import gc
 import io
 import re
 from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.handlers.asgi import ASGIHandler
 from django.http import StreamingHttpResponse
+from django.middleware.csrf import CSRF_SECRET_LENGTH
 from django.test import AsyncClient
 from django.urls import reverse
+from django.utils.crypto import get_random_string
 
 from sms_services.models import MessageExport, SmsMessage
 from tests.log_messages import LIST, MASKED, NAME, NUMBER, a_message, assert_private, log_in, many_messages, template
@@ -104,6 +110,58 @@ def test_a_download_that_is_broken_off_says_how_far_it_got(client, monkeypatch):
     del stream
     response.close()
     assert MessageExport.objects.get().rows in {10, 20}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_asgi_too_one_that_is_broken_off_says_how_far_it_got(client, monkeypatch):
+    monkeypatch.setattr("sms_services.admin.export.PAGE", 10)
+    log_in(client, VIEW, EXPORT)
+    many_messages(50)
+    arrived, rows = async_to_sync(hang_up_at)(client, page=2)
+    assert arrived.count(b"\n") == 11, "the names and a page have arrived, the second one has not"
+    assert rows == 10
+
+
+async def hang_up_at(client, page):
+    """Ask the project's ASGI handler for the file; the browser goes while this page is being sent to it.
+
+    Returns what has arrived, and what the record says as soon as the handler is done: a server's loop goes on, and what
+    is left to its garbage collector cannot reach the database.
+    """
+    token = get_random_string(CSRF_SECRET_LENGTH)
+    client.cookies[settings.CSRF_COOKIE_NAME] = token
+    cookies = "; ".join(f"{name}={cookie.value}" for name, cookie in client.cookies.items())
+    headers = {"host": "localhost", "cookie": cookies, "x-csrftoken": token}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": EXPORT_URL,
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    asked, waiting, arrived = asyncio.Event(), asyncio.Event(), []
+
+    async def receive():
+        if not asked.is_set():
+            asked.set()
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await waiting.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(event):
+        body = event.get("body", b"")
+        if len(arrived) == page + 1:  # behind the mark and the names
+            waiting.set()
+            await asyncio.Event().wait()  # a connection that takes no more
+        elif body:
+            arrived.append(body)
+
+    gc.disable()
+    try:
+        await asyncio.wait_for(ASGIHandler()(scope, receive, send), timeout=30)
+        return b"".join(arrived), (await MessageExport.objects.aget()).rows
+    finally:
+        gc.enable()
 
 
 def test_every_message_is_in_it_once(client, monkeypatch):

@@ -134,6 +134,20 @@ class TestFilters:
         for name, (value, pk) in by.items():
             assert listed(admin_client, **{name: value}) == [pk], name
 
+    @pytest.mark.parametrize(("few", "are_many"), [(2, True), (3, False)], ids=["many", "few"])
+    def test_a_failed_try_is_found_among_few_and_among_many(self, admin_client, monkeypatch, few, are_many):
+        monkeypatch.setattr("sms_services.admin.filters._FEW_TRIES", few)
+        _never, twice, once = many_messages(3)
+        for message in (twice, twice, once):
+            a_failed_try(message, "not_sent")
+        a_failed_try(a_message(), "uncertain")
+        with CaptureQueriesContext(connection) as queries:
+            assert listed(admin_client, **{"try": "not_sent"}) == [once.pk, twice.pk]
+            assert listed(admin_client, **{"try": "not_sent", "status__exact": "failed"}) == []
+        pages = [query["sql"] for query in queries if "phone_number" in query["sql"]]
+        assert len(pages) == 2
+        assert all(("EXISTS" in sql) is are_many for sql in pages)
+
     def test_many_templates_are_a_field_to_choose_from(self, admin_client):
         for number in range(9):
             template(key=f"t{number}", name=f"Template {number}")

@@ -409,6 +409,20 @@ class TestRetry:
             retry_failed(sent)
         assert states(retry_failed(retry)) == {"refused": MessageStatus.FAILED}
 
+    def test_page_by_page_each_is_sent_once_more(self, eager, text, small_pages):
+        sent = tell(people(12))
+        ids = list(SmsMessage.objects.order_by("pk").values_list("pk", flat=True))
+        failed, undelivered = ids[1:6] + ids[9:10], ids[6:9] + ids[10:]
+        SmsMessage.objects.filter(pk__in=failed).update(status=MessageStatus.FAILED)
+        SmsMessage.objects.filter(pk__in=undelivered).update(status=MessageStatus.UNDELIVERED)
+        retried = [*ids[2:6], ids[11]]  # whole pages, and the last one
+        for pk in retried:
+            retry_message(pk)
+        retry = retry_failed(sent)
+        again = SmsMessage.objects.filter(batch=retry.batch).order_by("retry_of")
+        assert list(again.values_list("retry_of", flat=True)) == [ids[1], *ids[6:11]]
+        assert now(retry).status == NotificationStatus.FINISHED
+
     def test_who_has_left_meanwhile_is_skipped(self, sent):
         User.objects.filter(username="refused").update(is_active=False)
         assert states(retry_failed(sent)) == {"refused": "inactive"}

@@ -147,16 +147,19 @@ class Directory:
 
 
 class Failures:
-    """The messages of a notification that failed or were not delivered, and have no retry yet: in their order."""
+    """The messages of a notification that failed or were not delivered, and have no retry yet: in their order.
+
+    First where the page ends, along the index of batch and status, then who is in it: a page has fewer people than
+    ``PAGE`` where some have a retry already.
+    """
 
     def __init__(self, notification: Notification) -> None:
         self._batch = notification.batch_id
-        self._failed = failures_of(notification.retry_of)
+        self._failed = _messages_of(notification.retry_of)
 
     def page_after(self, cursor: str, skip_all: str) -> Page:
-        rows = self._failed.filter(pk__gt=int(cursor or 0)).order_by("pk")
-        active = ["recipient__user__is_active"] if directory.has_is_active() else []
-        found = list(rows.values_list("pk", "recipient__user", "phone_number", "params", *active)[:PAGE])
+        ids = self._next(int(cursor or 0))
+        found = self._people(ids)
         choice = Choice(self._batch, [row[2] for row in found], skip_all, is_first=not cursor)
         people = []
         for pk, user, number, params, *is_active in found:
@@ -165,7 +168,20 @@ class Failures:
                 people.append(Person(user, "[]", reason))
             else:
                 people.append(Person(user, "[]", "", number, json.dumps(params), retry_of=pk))
-        return Page(people, str(found[-1][0]) if found else cursor, is_last=len(found) < PAGE)
+        return Page(people, str(ids[-1]) if ids else cursor, is_last=len(ids) < PAGE)
+
+    def _next(self, after: int) -> list[int]:
+        """The ids of the next failures, retried or not. Asked for at once, all that are left would be sorted."""
+        ids: list[int] = []
+        for status in _FAILED:
+            rows = self._failed.filter(status=status, pk__gt=after).order_by("pk")
+            ids += rows.values_list("pk", flat=True)[:PAGE]
+        return sorted(ids)[:PAGE]
+
+    def _people(self, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        rows = _without_retry(SmsMessage.objects.using(database()).by_id(ids, *_FAILED)).order_by("pk")
+        active = ["recipient__user__is_active"] if directory.has_is_active() else []
+        return list(rows.values_list("pk", "recipient__user", "phone_number", "params", *active))
 
 
 def source_of(notification: Notification, variables: FrozenVariables) -> Source:
@@ -175,9 +191,16 @@ def source_of(notification: Notification, variables: FrozenVariables) -> Source:
 
 def failures_of(notification: Notification | None) -> QuerySet[SmsMessage]:
     """What ``Failures`` are made of."""
+    return _without_retry(_messages_of(notification).filter(status__in=_FAILED))
+
+
+def _messages_of(notification: Notification | None) -> QuerySet[SmsMessage]:
     batch = notification.batch_id if notification else None
-    failed = SmsMessage.objects.using(database()).filter(batch=batch, status__in=_FAILED, retries=None)
-    return failed.filter(recipient__isnull=False)
+    return SmsMessage.objects.using(database()).filter(batch=batch)
+
+
+def _without_retry(failed: QuerySet[SmsMessage]) -> QuerySet[SmsMessage]:
+    return failed.filter(retries=None, recipient__isnull=False)
 
 
 class Account(NamedTuple):

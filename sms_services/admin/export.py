@@ -99,7 +99,7 @@ class Exports:
         )
         lines = _lines(changelist.queryset, REVEALED_COLUMNS if revealed else COLUMNS, record)
         response = StreamingHttpResponse(
-            _as_asked_for(lines) if isinstance(request, ASGIRequest) else lines, content_type="text/csv; charset=utf-8"
+            _AsAskedFor(lines) if isinstance(request, ASGIRequest) else lines, content_type="text/csv; charset=utf-8"
         )
         name = f"sms-messages-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
         response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -139,14 +139,21 @@ def _lines(
         MessageExport.objects.filter(pk=record.pk).update(rows=rows)
 
 
-async def _as_asked_for(lines: Generator[str, None, None]) -> AsyncIterator[str]:
-    """The same under ASGI, where Django would read all of an ordinary iterator before the first byte leaves."""
-    following = sync_to_async(lambda: next(lines, None))
-    try:
+class _AsAskedFor:
+    """The same under ASGI, where Django would read all of an ordinary iterator before the first byte leaves.
+
+    ``close`` is what Django calls at the end, also of a browser that hung up, in the thread of the request. What an
+    async generator has in its ``finally`` would run in the event loop instead, whenever its garbage is collected.
+    """
+
+    def __init__(self, lines: Generator[str, None, None]) -> None:
+        self._lines = lines
+        self.close = lines.close
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        following = sync_to_async(lambda: next(self._lines, None))
         while (piece := await following()) is not None:
             yield piece
-    finally:
-        await sync_to_async(lines.close)()
 
 
 def _keys() -> Mapping[str, Mapping[int, str]]:

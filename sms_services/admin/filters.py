@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import BooleanField, F, Func, Subquery
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +14,8 @@ from ..models import SmsAttempt, SmsService, SmsTemplate
 
 #: More links than this would push the other filters off the screen.
 _MOST_LINKS = 8
+#: Up to so many failed tries of an outcome are looked up one by one, for every page.
+_FEW_TRIES = 10_000
 
 
 class _RelationFilter(admin.SimpleListFilter):
@@ -80,6 +82,9 @@ class FailedTryFilter(admin.SimpleListFilter):
     """Messages with a try of this outcome, whatever became of them in the end.
 
     A refused try is none to choose: it always ends its message, as failed and with a kind, which have filters.
+
+    Where there are few, the messages of all of them are looked up: the way through the log to the next one may be long.
+    Where there are many it is short, and a list of all of them would be made for every page.
     """
 
     title = _("failed try")
@@ -94,4 +99,6 @@ class FailedTryFilter(admin.SimpleListFilter):
         if self.value() not in dict(self.lookup_choices):
             raise IncorrectLookupParameters
         tries = SmsAttempt.objects.filter(outcome=self.value()).order_by()
+        if tries[_FEW_TRIES:].exists():
+            return messages.filter(Exists(tries.filter(message=OuterRef("pk"))))
         return messages.filter(_IsAmong(F("pk"), Subquery(tries.values("message").distinct())))

@@ -58,7 +58,7 @@ def bring_back_released(now: datetime) -> int:
     ):
         queued = messages().filter(batch=batch, status=MessageStatus.QUEUED, sweep_at=None)
         ids = list(queued.values_list("pk", flat=True)[: STEP - count])
-        queued.filter(pk__in=ids).update(sweep_at=now)
+        messages().by_id(ids, MessageStatus.QUEUED).update(sweep_at=now)
         count += len(ids)
         if count == STEP:
             break
