@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sms_services.choices import Outcome
-from sms_services.providers.base import OutgoingMessage, Result, scrubbed
+from sms_services.providers.base import OutgoingMessage, Result
+from sms_services.providers.scrubbing import scrubbed
 
 MESSAGE = OutgoingMessage(
     "+12065550123", "notification", text="Hello Zoë Quinn & co", params={"name": "Zoë Quinn", "short": "Al", "n": "5"}

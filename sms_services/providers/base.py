@@ -8,14 +8,12 @@ batches, ``send_one``; for one with batches, ``has_batches``, ``batches`` and ``
 ``attempt``.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import quote, quote_plus
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -28,6 +26,7 @@ from ..logs import silenced_sdk_loggers
 from ..phone_numbers import mask
 from ..segments import SegmentCount, count_segments
 from .pool import map_in_pool, start_in_pool
+from .scrubbing import scrubbed
 
 Response = TypeVar("Response")
 Item = TypeVar("Item")
@@ -366,44 +365,3 @@ GENERAL_ADVICE: Mapping[str, str | Promise] = {
     ErrorKind.TRANSIENT: _("The provider could not be reached or did not answer. If it lasts, check its status page."),
     ErrorKind.UNKNOWN: _("Look the code up in the provider's documentation."),
 }
-
-#: A number, or a part of one, however it is written.
-_LONG_DIGITS = re.compile(r"\+?\d[\d\-.()\s]{2,}\d")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-#: What the columns hold, and the longest pause that makes sense.
-_CODE_LENGTH, _DETAIL_LENGTH, _MOST_SEGMENTS, _LONGEST_PAUSE = 64, 255, 32_767, 3_600.0
-
-
-def scrubbed(result: Result, messages: Sequence[OutgoingMessage]) -> Result:
-    """The result made safe to store: numbers, texts and variables out of its detail, everything within bounds.
-
-    What the provider answers decides nothing about whether the outcome can be written.
-    """
-    return replace(
-        result,
-        code=_stored(result.code, _CODE_LENGTH),
-        detail=_stored(_impersonal(result.detail, messages), _DETAIL_LENGTH) if result.detail else "",
-        request_id=_stored(result.request_id, _CODE_LENGTH),
-        message_id=_stored(result.message_id, _CODE_LENGTH),
-        segments=result.segments if result.segments and 0 < result.segments <= _MOST_SEGMENTS else None,
-        retry_after=min(max(result.retry_after, 0.0), _LONGEST_PAUSE) if result.retry_after else None,
-    )
-
-
-def _stored(text: str, length: int) -> str:
-    return _CONTROL.sub(" ", text)[:length]
-
-
-def _impersonal(detail: str, messages: Sequence[OutgoingMessage]) -> str:
-    values = {value for message in messages for value in (message.text, message.phone_number, *message.params.values())}
-    for value in sorted(values, key=len, reverse=True):
-        detail = _spelled(value).sub("***", detail)
-    return _LONG_DIGITS.sub("***", detail)
-
-
-def _spelled(value: str) -> re.Pattern[str]:
-    """A value as it may be repeated: in other capitals, or as a part of an address. One of few letters as a word."""
-    spellings = "|".join(re.escape(spelling) for spelling in (value, quote(value, safe=""), quote_plus(value)))
-    if value.isascii() and len(value) <= 3:  # a Chinese name has two or three characters
-        return re.compile(rf"(?<!\w)(?:{spellings})(?!\w)" if len(value) > 1 else r"(?!)")
-    return re.compile(spellings, re.IGNORECASE)
