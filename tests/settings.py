@@ -36,9 +36,14 @@ from config.settings import *  # noqa: E402, F403
 from config.settings import DATA_DIR, DATABASES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_AUTOREFRESH = True  # looks files up when asked: every test's client would look for all of them
 
+# No test cuts the power: nothing waits for the disk.
+_options = DATABASES["default"]["OPTIONS"]
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # In a file: SQLite in memory knows neither WAL nor waiting, and tests with threads need both.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
+    _options["init_command"] += "; PRAGMA synchronous=OFF"
 elif DATABASES["default"]["ENGINE"].endswith(".postgresql"):
     DATABASES["default"]["ENGINE"] = "tests.postgresql"
+    _options["options"] = "-c synchronous_commit=off"
