@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 _OURS = {
@@ -47,3 +48,5 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 elif DATABASES["default"]["ENGINE"].endswith(".postgresql"):
     DATABASES["default"]["ENGINE"] = "tests.postgresql"
     _options["options"] = "-c synchronous_commit=off"
+elif "pymysql" in sys.modules:
+    _options["ssl_disabled"] = True  # PyMySQL would read all certificates of the system for every connection
