@@ -48,6 +48,28 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(pytest_plugin, "sms_services")
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """A flushed database gets its permissions back as they were: finding out which there are takes longer than a test.
+
+    Flushing is how tests with transactions of their own end.
+    """
+    from django.contrib.auth.models import Permission
+    from django.contrib.contenttypes.models import ContentType
+    from django.core.management.commands import flush
+
+    with django_db_blocker.unblock():
+        kept = [(model, list(model._default_manager.all())) for model in (ContentType, Permission)]
+
+    def put_back(verbosity: int, interactive: bool, db: str) -> None:
+        for model, rows in kept:
+            model._default_manager.using(db).bulk_create(rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", put_back)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _closed_network() -> Iterator[None]:
     """Fail a test that reached for the network, whatever became of the error."""

@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 _OURS = {
@@ -36,9 +37,16 @@ from config.settings import *  # noqa: E402, F403
 from config.settings import DATA_DIR, DATABASES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_AUTOREFRESH = True  # looks files up when asked: every test's client would look for all of them
 
+# No test cuts the power: nothing waits for the disk.
+_options = DATABASES["default"]["OPTIONS"]
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # In a file: SQLite in memory knows neither WAL nor waiting, and tests with threads need both.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
+    _options["init_command"] += "; PRAGMA synchronous=OFF"
 elif DATABASES["default"]["ENGINE"].endswith(".postgresql"):
     DATABASES["default"]["ENGINE"] = "tests.postgresql"
+    _options["options"] = "-c synchronous_commit=off"
+elif "pymysql" in sys.modules:
+    _options["ssl_disabled"] = True  # PyMySQL would read all certificates of the system for every connection

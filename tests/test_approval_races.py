@@ -39,7 +39,7 @@ from tests.workers import Project
 __all__ = ["broker", "sandbox"]
 
 THREADS = 4
-REPETITIONS = [6, pytest.param(100, marks=pytest.mark.soak)]
+REPETITIONS = [4, pytest.param(100, marks=pytest.mark.soak)]
 
 
 @dataclass
@@ -432,7 +432,7 @@ def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_
     assert track.run([hand_over, act]) == [None, None]
 
 
-@pytest.mark.parametrize("repetitions", [4, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("repetitions", [2, pytest.param(100, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("database", ["postgresql_url", "sqlite_url"])
 def test_two_processes(database: str, repetitions: int, redis_url: str, tmp_path: Path, request: Any) -> None:
     url = request.getfixturevalue(database)

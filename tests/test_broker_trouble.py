@@ -28,7 +28,9 @@ from tests.workers import (
 
 #: Seconds that who queues a text may wait.
 PATIENCE = 1.0
-BROKERS = pytest.mark.parametrize("broker", ["redis_url", "rabbitmq_url"], indirect=True)
+REDIS, RABBITMQ = pytest.param("redis_url"), pytest.param("rabbitmq_url")
+REDIS_IN_SOAK = pytest.param("redis_url", marks=pytest.mark.soak)
+RABBITMQ_IN_SOAK = pytest.param("rabbitmq_url", marks=pytest.mark.soak)
 
 
 class Relay:
@@ -144,7 +146,7 @@ def delivered(simulator: TwilioSimulator, count: int, *, within: float) -> Itera
     eventually(lambda: len(simulator.journal) >= goal, within=within)
 
 
-@BROKERS
+@pytest.mark.parametrize("broker", [REDIS_IN_SOAK, RABBITMQ], indirect=True)
 def test_what_is_queued_while_the_broker_is_stopped_waits_for_the_sweep(
     project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
 ) -> None:
@@ -164,7 +166,7 @@ def test_what_is_queued_while_the_broker_is_stopped_waits_for_the_sweep(
         project.beat()
 
 
-@BROKERS
+@pytest.mark.parametrize("broker", [REDIS, RABBITMQ], indirect=True)
 def test_what_is_queued_while_the_broker_is_silent_waits_for_the_sweep(
     project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
 ) -> None:
@@ -183,7 +185,7 @@ def test_what_is_queued_while_the_broker_is_silent_waits_for_the_sweep(
     assert len(simulator.journal) == caller.call(statuses)[MessageStatus.SENT]
 
 
-@BROKERS
+@pytest.mark.parametrize("broker", [REDIS, RABBITMQ_IN_SOAK], indirect=True)
 def test_a_broker_that_was_restarted_is_used_at_once(
     project: Project, caller: Console, relay: Relay, simulator: TwilioSimulator
 ) -> None:

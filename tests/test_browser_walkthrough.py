@@ -21,6 +21,16 @@ KINDS = [
     ("Twilio SMS", TwilioSimulator, "twilio", "auth_token"),
 ]
 
+LOOKS = pytest.mark.parametrize(
+    ("window", "theme"),
+    [
+        pytest.param(WIDE, "light", id="light-wide"),
+        pytest.param(PHONE, "dark", id="dark-phone"),
+        pytest.param(WIDE, "dark", id="dark-wide", marks=pytest.mark.soak),
+        pytest.param(PHONE, "light", id="light-phone", marks=pytest.mark.soak),
+    ],
+)
+
 
 @pytest.fixture
 def admin_page(page, live_server, admin_user):
@@ -52,8 +62,17 @@ def assert_fits_its_window(page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize(("kind", "simulator_class", "name", "secret"), KINDS, ids=["alibaba", "sns", "twilio"])
+@pytest.mark.parametrize(
+    ("kind", "simulator_class", "name", "secret", "window"),
+    [
+        pytest.param(*KINDS[0], WIDE, id="alibaba-wide"),
+        pytest.param(*KINDS[1], WIDE, id="sns-wide"),
+        pytest.param(*KINDS[2], WIDE, id="twilio-wide"),
+        pytest.param(*KINDS[0], PHONE, id="alibaba-phone"),
+        pytest.param(*KINDS[1], PHONE, id="sns-phone", marks=pytest.mark.soak),
+        pytest.param(*KINDS[2], PHONE, id="twilio-phone", marks=pytest.mark.soak),
+    ],
+)
 def test_an_admin_adds_a_service_and_verifies_it(
     admin_page, live_server, sms_settings, kind, simulator_class, name, secret, window
 ):
@@ -111,8 +130,7 @@ def test_a_text_travels_from_the_admin_to_the_sandbox_inbox(admin_page, live_ser
     assert_fits_its_window(page)
 
 
-@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@LOOKS
 def test_an_admin_imports_templates(admin_page, live_server, sms_settings, window, theme):
     page = admin_page
     page.set_viewport_size(window)
@@ -171,8 +189,7 @@ def test_the_import_works_without_javascript(browser, live_server, sms_settings,
         expect(page.locator(".messagelist .success")).to_contain_text("Imported: 1 new")
 
 
-@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@LOOKS
 def test_the_log_fits_beside_the_sidebar_and_is_searched(admin_page, live_server, window, theme):
     page = admin_page
     page.set_viewport_size(window)

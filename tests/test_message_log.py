@@ -34,7 +34,7 @@ from tests.log_messages import (
     template,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+pytestmark = pytest.mark.django_db
 
 VIEW, REVEAL = "view_smsmessage", "reveal_smsmessage"
 SEARCH_DENIED = "Only those who may reveal messages can search for phone numbers."
@@ -51,6 +51,7 @@ def listed(client, **query):
     return shown(response)
 
 
+@pytest.mark.databases
 class TestPages:
     def test_paging_to_the_end_and_back_shows_each_message_once(self, admin_client):
         expected = [message.pk for message in reversed(many_messages(250))]
@@ -119,6 +120,7 @@ class TestPages:
         assert "0 SMS messages" in admin_client.get(LIST).content.decode()
 
 
+@pytest.mark.databases
 class TestFilters:
     def test_each_filter_finds_its_messages(self, admin_client):
         other_service, other_template = a_service(key="other", name="Other"), template()
@@ -198,6 +200,7 @@ class TestFilters:
         assert response.status_code == 400
 
 
+@pytest.mark.databases
 class TestDates:
     def test_the_links_lead_from_years_to_a_day(self, admin_client):
         now = timezone.now()
@@ -240,6 +243,7 @@ class TestDates:
             assert Period(2025, 5).label == "五月"
 
 
+@pytest.mark.databases
 class TestSearch:
     @pytest.mark.parametrize(
         "query", [NUMBER, "+1 (206) 555-0123", "206.555.0123", "００１ 206 555 0123"[3:], " +1-206-555-0123 "]
@@ -336,6 +340,7 @@ class TestAddresses:
         answer = client.post(form[1].replace("&amp;", "&"), {"q": NUMBER, "csrfmiddlewaretoken": token})
         assert shown(client.get(answer["Location"])) == [message.pk]
 
+    @pytest.mark.databases
     def test_no_link_of_the_list_holds_the_number_and_all_hold_the_search(self, admin_client, number_page):
         assert_private(number_page)
         assert "status__exact=failed" in number_page
@@ -415,6 +420,7 @@ class TestAddresses:
         page = admin_client.get(address, follow=True).content.decode()
         assert "more than a day old" in page
 
+    @pytest.mark.databases
     def test_it_outlives_a_change_of_keys_as_secrets_do(self, admin_client, sms_settings):
         old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
         message = a_message()
@@ -483,6 +489,7 @@ class TestMasking:
         assert "<code>code</code> wiped" in page
         assert "<code>name</code> hidden" in page
 
+    @pytest.mark.databases
     def test_the_list_does_not_read_what_it_does_not_show(self, admin_client):
         a_message()
         with CaptureQueriesContext(connection) as queries:

@@ -39,7 +39,7 @@ from tests.people import a_department, a_role, people
 from tests.services_under_test import create_template
 
 pytest_plugins = ["tests.services_under_test"]
-pytestmark = [pytest.mark.databases, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 #: Nothing of this may stand in an error.
 PRIVATE = "+12065550177"
@@ -211,7 +211,33 @@ CASES: dict[str, tuple[Callable[[], Any], type[SmsError], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+#: Of these, what is looked up in the database, or would be refused by one.
+ASKED_OF_DATABASES = {
+    "queryset that finds no users",
+    "queryset that can find none",
+    "department without members",
+    "role that nobody has",
+    "unknown user",
+    "unknown user among others",
+    "negative id",
+    "id beyond any",
+    "unknown department",
+    "unknown role",
+    "unknown service",
+    "unknown template",
+    "a code that no template has",
+    "a variable with a NUL",
+    "a long key",
+    "a key with spaces around",
+    "a key with a NUL",
+    "unknown preset",
+    "a preset without recipients",
+}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.databases] * (case in ASKED_OF_DATABASES)) for case in CASES]
+)
 def test_wrong_use_is_named_and_leaves_nothing(case, world, eager):
     call, error, words = CASES[case]
     with pytest.raises(error, match=words) as raised:
@@ -224,8 +250,10 @@ def test_wrong_use_is_named_and_leaves_nothing(case, world, eager):
 
 def test_the_table_is_long_enough():
     assert len(CASES) >= 50
+    assert set(CASES) >= ASKED_OF_DATABASES
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(
     "changes",
     [
@@ -247,6 +275,7 @@ def test_one_key_with_other_arguments_raises(changes, world, eager):
     assert Notification.objects.count() == 1
 
 
+@pytest.mark.databases
 def test_one_key_with_the_same_arguments_returns_the_first(world, eager):
     users = list(User.objects.all())
     first = with_(idempotency_key="k", users=users)()
@@ -254,6 +283,7 @@ def test_one_key_with_the_same_arguments_returns_the_first(world, eager):
     assert Notification.objects.count() == 1
 
 
+@pytest.mark.databases
 def test_a_key_holds_whatever_becomes_of_service_and_preset(world, eager):
     first = notify("lacking", variables={"name": "x"}, idempotency_key="k")
     NotificationPreset.objects.filter(key="lacking").update(variables={"name": "z"})
@@ -261,6 +291,7 @@ def test_a_key_holds_whatever_becomes_of_service_and_preset(world, eager):
     assert notify("lacking", variables={"name": "x"}, idempotency_key="k") == first
 
 
+@pytest.mark.databases
 def test_a_key_survives_a_new_secret_key(world, eager, settings):
     first = with_(idempotency_key="k")()
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]

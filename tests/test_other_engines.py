@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.host_suite import ROOT, outcomes, plugin_arguments, run_pytest
 
 PROJECT = ROOT / "tests" / "engine_project"
@@ -30,6 +32,7 @@ def test_the_documented_recipes_text_the_right_people_once(tmp_path):
     assert (code, outcomes(output)) == (0, {"passed": TESTS}), output
 
 
+@pytest.mark.soak
 def test_their_tests_fail_where_a_recipe_is_wrong(tmp_path):
     wrong = {
         name: source.replace("task_handled.send_robust(", "print(").replace(

@@ -62,7 +62,7 @@ def start_children(service: str, count: int) -> None:
         send_in_child.delay(service, child * (count + AT_ONCE), count)
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [50, pytest.param(500, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("provider", SIMULATORS)
 def test_children_of_a_worker_that_had_sent_get_their_own_message_ids(
     provider: str, count: int, postgresql_url: str, redis_url: str, tmp_path: Path

@@ -31,13 +31,13 @@ from tests.replica import ReadsElsewhere
 
 pytest_plugins = ["tests.services_under_test"]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+pytestmark = pytest.mark.django_db
 
 VIEW, RETRY = "view_smsmessage", "retry_smsmessage"
 
 
 class TestFunction:
-    pytestmark = pytest.mark.django_db(transaction=True)
+    pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
     @pytest.mark.parametrize("status", ["failed", "undelivered"])
     def test_what_did_not_arrive_is_queued_as_a_new_message(self, broker, status):
@@ -238,6 +238,7 @@ def choose(client, messages, **answer):
     return client.post(LIST, {"index": 0, **form} if not answer else form, follow=True)
 
 
+@pytest.mark.databases
 def test_what_comes_into_doubt_after_the_question_is_asked_about_too(client, broker):
     log_in(client, VIEW, RETRY)
     asked, later = a_message(status="unknown"), a_message(status="unknown")
@@ -247,6 +248,7 @@ def test_what_comes_into_doubt_after_the_question_is_asked_about_too(client, bro
 
 
 class TestButton:
+    @pytest.mark.databases
     def test_one_press_and_the_new_message_is_open(self, client, broker):
         log_in(client, VIEW, RETRY)
         old = a_message()
@@ -256,6 +258,7 @@ class TestButton:
         assert response["Location"] == page_of(new)
         assert ">Retry</button>" not in client.get(page_of(new)).content.decode()
 
+    @pytest.mark.databases
     def test_what_is_in_doubt_is_asked_about(self, client, broker):
         log_in(client, VIEW, RETRY)
         old = a_message(status="unknown")
@@ -306,6 +309,7 @@ class TestButton:
         response = client.post(page_of(old, "retry"), follow=True)
         assert f"already retried, as message {new.pk}" in response.content.decode()
 
+    @pytest.mark.databases
     @pytest.mark.django_db(transaction=True)
     def test_without_a_record_nothing_is_sent_and_no_error_page_is_shown(self, client, broker):
         log_in(client, VIEW, RETRY)
@@ -318,6 +322,7 @@ class TestButton:
         press(client, old)
         assert LogEntry.objects.get().object_id == str(old.pk)
 
+    @pytest.mark.databases
     def test_the_record_is_made_from_what_was_written(self, broker, settings, rf):
         old = a_message()
         settings.DATABASE_ROUTERS = [ReadsElsewhere("smsmessage")]
@@ -342,6 +347,7 @@ class TestButton:
             assert "retry_selected" not in client.get(LIST).content.decode()
 
 
+@pytest.mark.databases
 class TestAction:
     def test_all_that_can_be_are_retried_and_the_others_counted(self, client, broker):
         log_in(client, VIEW, RETRY)
