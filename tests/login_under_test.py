@@ -168,10 +168,21 @@ def front_end(broker, transactional_db) -> Callable[..., FrontEnd]:
 
 
 @pytest.fixture
-def no_pause(monkeypatch) -> None:
-    """One code may be asked for right after another, as no login allows it."""
+def pause(monkeypatch) -> Callable[[int], None]:
+    """`pause(3)`: so many seconds between two codes, fewer than any login allows. With 0 there is none."""
     windows = limits._send_windows
-    monkeypatch.setattr(limits, "_send_windows", lambda login: (limits.Window(1, 1000), *windows(login)[1:]))
+
+    def change(seconds: int) -> None:
+        first = limits.Window(seconds, 1) if seconds else limits.Window(1, 1000)
+        monkeypatch.setattr(limits, "_send_windows", lambda login: (first, *windows(login)[1:]))
+
+    return change
+
+
+@pytest.fixture
+def no_pause(pause) -> None:
+    """One code may be asked for right after another, as no login allows it."""
+    pause(0)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ PAIRS = ["wide-english-scripts", "wide-chinese-no-scripts", "phone-english-no-sc
 
 @pytest.mark.parametrize(WAYS, list(ways(*PAIRS)))
 def test_a_person_registers_logs_out_and_logs_in(open_page, strict_server, eager, window, language, scripts):
-    a_login(send_pause=2, **GENEROUS)
+    a_login(**GENEROUS)
     page, words = open_page(window=window, language=language, scripts=scripts), WORDS[language]
 
     ask(page, strict_server)
@@ -92,7 +92,6 @@ def test_a_person_registers_logs_out_and_logs_in(open_page, strict_server, eager
     page.click("form[action$='logout/'] button")
     page.wait_for_url("**/login/bye/")
     login_browsers.examine(page)
-    page.wait_for_timeout(2000)  # the pause between two codes
     page.click(".login-button")
     expect(heading(page)).to_have_text(words["login"])
     page.fill("#id_phone", "2065550123")
@@ -112,9 +111,10 @@ def test_a_person_registers_logs_out_and_logs_in(open_page, strict_server, eager
 
 @pytest.mark.parametrize(WAYS, list(ways("wide-english-no-scripts", "phone-chinese-scripts")))
 def test_a_code_expires_a_new_one_comes_and_the_number_is_corrected(
-    open_page, strict_server, eager, window, language, scripts
+    open_page, strict_server, eager, pause, window, language, scripts
 ):
-    a_login(send_pause=3, sends_per_hour=2, sends_per_day=200, address_sends_per_hour=10_000)
+    pause(3)
+    a_login(sends_per_hour=2, sends_per_day=200, address_sends_per_hour=10_000)
     page = open_page(window=window, language=language, scripts=scripts)
     ask(page, strict_server)
     Challenge.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
