@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from threading import Event as Moment
@@ -24,12 +26,13 @@ from approvals.choices import OPEN_VISITS, EventKind, NodeMode, RequestStatus, T
 from approvals.engine import acting
 from approvals.exceptions import Conflict, Throttled
 from approvals.models import Event, NodeText, NodeVisit, Process, Request, Task, TextRecipient
+from approvals.starting import start
 from approvals.sweeping import sweep
 from notifications.models import Notification
 from sms_services.choices import MessageStatus
 from sms_services.models import SandboxSms, SmsMessage
 from tests.approval_processes import a_process, an_approval_template, kinds, persons, step, task_of, to_do
-from tests.people import a_role
+from tests.people import a_person, a_role
 from tests.services_under_test import broker, sandbox
 from tests.workers import Project
 
@@ -296,6 +299,25 @@ def test_a_batch_of_requests_in_two_orders_blocks_nobody_forever(
     wins = track.run([lambda: approve_each(setting.ann, 1), lambda: approve_each(setting.ben, -1)])
     assert sum(wins) == repetitions
     assert all(to_do(request) == ["dan"] for request in requests)
+
+
+# Beginning
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+def test_two_who_approve_each_other_begin_at_the_same_moment(repetitions: int, broker: Any, track: Track) -> None:
+    for number in range(repetitions):
+        ann, ben = a_person(f"ann-{number}"), a_person(f"ben-{number}")
+        asks_ann, asks_ben = (a_process(step(user), key=user.username) for user in (ann, ben))
+        for _ in range(2):  # their first of all, and later ones
+            outcomes = track.run([partial(begin, asks_ben, ann), partial(begin, asks_ann, ben)] * 2)
+            assert all(isinstance(outcome, Request) for outcome in outcomes), outcomes
+
+
+def begin(process: Process, user: Any, key: uuid.UUID | None = None) -> Request:
+    return start(process, user, title="Rome", reason="", key=key or uuid.uuid4())
 
 
 # Processes

@@ -3,6 +3,7 @@ from .engines import EngineSms
 from .events import Event
 from .processes import Node, Process, Rule
 from .requests import Request
+from .starters import Starter
 from .tasks import NodeVisit, Task
 from .texts import NodeText, TextRecipient
 
@@ -16,6 +17,7 @@ __all__ = [
     "ProcessVersion",
     "Request",
     "Rule",
+    "Starter",
     "Task",
     "TextRecipient",
 ]
