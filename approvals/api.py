@@ -277,12 +277,20 @@ def _create(**fields: Any) -> Request:
         with transaction.atomic(using=database()):
             return requests().create(**fields)
     except IntegrityError:
-        same = requests().filter(initiator=fields["initiator"], submission_key=fields["submission_key"])
-        # A locking read: where transactions keep a snapshot, a plain one might not show it.
-        first = locked(same).first() if fields["submission_key"] else None
+        first = _first_with(fields["initiator"], fields["submission_key"]) if fields["submission_key"] else None
         if first is None:
             raise
         raise conflict_with_first(first) from None
+
+
+def _first_with(initiator: Any, key: uuid.UUID) -> Request | None:
+    """What somebody has submitted with a key before.
+
+    Only where transactions keep a snapshot, which a plain read might not show it, it is locked: on MariaDB, several who
+    come too late have a shared lock on it each, of which none could be raised.
+    """
+    same = requests().filter(initiator=initiator, submission_key=key)
+    return same.first() or locked(same).first()
 
 
 def _subject_fields(subject: Model | None) -> dict[str, Any]:

@@ -316,6 +316,29 @@ def test_two_who_approve_each_other_begin_at_the_same_moment(repetitions: int, b
             assert all(isinstance(outcome, Request) for outcome in outcomes), outcomes
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+@pytest.mark.parametrize("by", ["a form", "code"])
+def test_what_is_sent_several_times_at_the_same_moment_begins_one_request(
+    by: str, repetitions: int, broker: Any, track: Track, settings: Any
+) -> None:
+    settings.APPROVALS = {"STARTS_PER_HOUR": None}
+    ann, ben = a_person("ann"), a_person("ben")
+    process = a_process(step(ben))
+    for number in range(repetitions):
+        key = uuid.uuid4()
+        send = {
+            "a form": partial(begin, process, ann, key),
+            "code": partial(submit, process, ann, submission_key=key),
+        }[by]
+        outcomes = track.run([send] * THREADS)
+        assert Counter(type(outcome) for outcome in outcomes) == {Request: 1, Conflict: THREADS - 1}, outcomes
+        (request,) = [outcome for outcome in outcomes if isinstance(outcome, Request)]
+        assert {told.event.request_id for told in outcomes if isinstance(told, Conflict)} == {request.pk}
+        assert Request.objects.count() == number + 1
+
+
 def begin(process: Process, user: Any, key: uuid.UUID | None = None) -> Request:
     return start(process, user, title="Rome", reason="", key=key or uuid.uuid4())
 
