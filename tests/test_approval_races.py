@@ -333,10 +333,29 @@ def test_what_is_sent_several_times_at_the_same_moment_begins_one_request(
             "code": partial(submit, process, ann, submission_key=key),
         }[by]
         outcomes = track.run([send] * THREADS)
-        assert Counter(type(outcome) for outcome in outcomes) == {Request: 1, Conflict: THREADS - 1}, outcomes
+        assert wins_and_refusals(outcomes) == {Request: 1, Conflict: THREADS - 1}, outcomes
         (request,) = [outcome for outcome in outcomes if isinstance(outcome, Request)]
         assert {told.event.request_id for told in outcomes if isinstance(told, Conflict)} == {request.pk}
         assert Request.objects.count() == number + 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+@pytest.mark.parametrize("repetitions", REPETITIONS)
+def test_forms_that_are_sent_at_the_same_moment_count_each_other(
+    repetitions: int, broker: Any, track: Track, settings: Any
+) -> None:
+    settings.APPROVALS = {"STARTS_PER_HOUR": 2}
+    process = a_process(step(a_person("ben")))
+    for number in range(repetitions):
+        ann, eve = a_person(f"ann-{number}"), a_person(f"eve-{number}")
+        begin(process, eve)
+        assert wins_and_refusals(track.run([partial(begin, process, ann)] * 4)) == {Request: 2, Throttled: 2}
+        assert wins_and_refusals(track.run([partial(begin, process, eve)] * 4)) == {Request: 1, Throttled: 3}
+
+
+def wins_and_refusals(outcomes: list[Any]) -> Counter[type]:
+    return Counter(type(outcome) for outcome in outcomes)
 
 
 def begin(process: Process, user: Any, key: uuid.UUID | None = None) -> Request:
