@@ -407,7 +407,9 @@ def texts_per_number_and_notification() -> int:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.databases
-def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_each_other(broker, sandbox) -> None:
+def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_each_other(
+    broker: Any, sandbox: Any, track: Track
+) -> None:
     ini, ann = persons("ini", "ann")
     process = a_process(step(ann, sms_service=sandbox, sms_template=an_approval_template()))
     request = submit(process, ini)
@@ -428,7 +430,7 @@ def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_
             request_is_held.set()
             text.update(sweep_at=timezone.now())
 
-    assert Track().run([hand_over, act]) == [None, None]
+    assert track.run([hand_over, act]) == [None, None]
 
 
 @pytest.mark.parametrize("repetitions", [4, pytest.param(100, marks=pytest.mark.soak)])
