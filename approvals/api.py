@@ -41,12 +41,12 @@ from .models import Node, Process, Request, Task
 from .names import name_of
 from .options import (
     Options,
-    approvals_of_round,
     is_open,
     may_withdraw,
     next_reminder_at,
     options_for,
     return_targets,
+    standing_approvals,
 )
 from .rows import database, locked, requests, tasks
 from .times import minute
@@ -316,7 +316,7 @@ def _check_actor(request: Request, actor: Any, *, also_managers: bool = True) ->
 def _check_withdrawal(request: Request) -> None:
     if may_withdraw(request):
         return
-    approval = approvals_of_round(request).first()
+    approval = standing_approvals(request).first()
     if request.definition.withdraw_policy == WithdrawPolicy.NEVER or approval is None:
         raise NotAllowed(_("Requests of this process cannot be withdrawn."))
     raise Conflict(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from .approvers import manages
@@ -75,13 +76,15 @@ def may_withdraw(request: Request) -> bool:
         case WithdrawPolicy.NEVER:
             return False
         case WithdrawPolicy.UNTIL_FIRST_APPROVAL if request.status == RequestStatus.RUNNING:
-            return not approvals_of_round(request).exists()
+            return not standing_approvals(request).exists()
     return True
 
 
-def approvals_of_round(request: Request) -> EventQuerySet:
-    """What people have approved since it was submitted or returned the last time."""
-    return events().filter(request=request, kind=EventKind.APPROVED, visit__round=request.round)
+def standing_approvals(request: Request) -> EventQuerySet:
+    """What people have approved, without that which they, or others at their node, were or will be asked again."""
+    later = visits().filter(request=request, number__gt=OuterRef("visit__number"))
+    asked_again = later.filter(position__lte=OuterRef("visit__position"))  # it was returned to there, or before
+    return events().filter(~Exists(asked_again), request=request, kind=EventKind.APPROVED)
 
 
 def next_reminder_at(request: Request, now: datetime) -> datetime | None:

@@ -334,7 +334,23 @@ def test_until_when_a_request_can_be_withdrawn(ini, ann, ben, policy, before, af
                 withdraw(request, ini)
 
 
-def test_until_the_first_approval_begins_anew_with_every_round(ini, ann, ben):
+def test_an_approval_that_a_return_leaves_standing_still_keeps_the_initiator_from_withdrawing(ini, ann, ben, cat):
+    process = a_process(step(ann), step(ben), step(cat), withdraw_policy=WithdrawPolicy.UNTIL_FIRST_APPROVAL)
+    request = submit(process, ini)
+    approve(task_of(request, ann), ann)
+    approve(task_of(request, ben), ben)
+    send_back(task_of(request, cat), cat, to="step-2")
+    request.refresh_from_db()
+    assert not options_for(request, ini).can_withdraw
+    with pytest.raises(Conflict, match="Already approved by Ann Lee"):
+        withdraw(request, ini)
+    approve(task_of(request, ben), ben)
+    send_back(task_of(request, cat), cat, to="step-1")
+    request.refresh_from_db()
+    assert options_for(request, ini).can_withdraw, "whoever has approved is asked again"
+
+
+def test_until_the_first_approval_begins_anew_where_all_are_asked_again(ini, ann, ben):
     process = a_process(step(ann), step(ben), withdraw_policy=WithdrawPolicy.UNTIL_FIRST_APPROVAL)
     request = submit(process, ini)
     approve(task_of(request, ann), ann)
