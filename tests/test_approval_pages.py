@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import time_machine
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import ProtectedError
@@ -206,6 +207,18 @@ def test_a_transfer_that_is_refused_keeps_what_was_typed(people, as_user):
     assert "already" in response.context["failed"].words
     assert "My words, long and many" in response.text
     assert re.findall(r'name="to" value="(\d+)" required checked', response.text) == [str(people["dan"].pk)]
+
+
+def test_what_was_typed_for_a_transfer_that_is_refused_stays_in_the_form_of_its_task(people, as_user):
+    row = submit(a_process(step(people["bob"], people["cid"], people["dan"])), people["ann"])
+    root = get_user_model().objects.create_superuser("root")
+    to = people["dan"].pk
+    response = act(as_user(root), row, "transfer", user=people["bob"], to=to, find="a", comment="My words")
+    assert "already" in response.context["failed"].words
+    forms = re.findall(r'action="/approvals/tasks/(\d+)/transfer/">(.*?)</form>', response.text, re.DOTALL)
+    assert len(forms) == 3
+    kept = {int(pk) for pk, form in forms if "My words" in form or " checked" in form}
+    assert kept == {task_of(row, people["bob"]).pk}
 
 
 def test_only_those_who_can_transfer_search_for_people(people, as_user):

@@ -86,7 +86,7 @@ def act_on_task(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     if request.method != "POST":
         return redirect("approvals:request", row.pk)
     do, words = TASK_ACTIONS[action]
-    return _answer(request, row, action, words, lambda: do(request, task))
+    return _answer(request, row, action, words, lambda: do(request, task), task=task.pk)
 
 
 @never_cache
@@ -146,7 +146,14 @@ def _resubmit(request: HttpRequest, row: Request) -> HttpResponse:
 
 
 def _answer(
-    request: HttpRequest, row: Request, action: str, words: Any, do: Callable[[], Any], form: Any = None
+    request: HttpRequest,
+    row: Request,
+    action: str,
+    words: Any,
+    do: Callable[[], Any],
+    *,
+    form: Any = None,
+    task: int | None = None,
 ) -> HttpResponse:
     """Do it, and show the request's page with what became of it."""
     try:
@@ -155,7 +162,7 @@ def _answer(
         messages.warning(request, str(conflict))
     except (NotAllowed, Throttled) as refused:
         data = {name: request.POST.get(name, "") for name in ("comment", "to")}
-        return show(request, visible_request(request, row.pk), Failed(action, str(refused), data), form)
+        return show(request, visible_request(request, row.pk), Failed(action, str(refused), data, task), form)
     else:
         messages.success(request, str(words))
     return redirect("approvals:request", row.pk)

@@ -27,11 +27,15 @@ MOST_FOUND = 20
 
 @dataclass(frozen=True)
 class Failed:
-    """An action that was refused: the page shows why, and what was typed."""
+    """An action that was refused: the page shows why, and what was typed in the form that it came from.
+
+    ``task`` is the id of the task that it was about, if it was about one.
+    """
 
     action: str
     words: str
     data: dict[str, Any] = field(default_factory=dict)
+    task: int | None = None
 
 
 @never_cache
