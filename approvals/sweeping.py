@@ -1,4 +1,4 @@
-"""The sweep: reminders and escalations that are due, tasks of people who have left, texts that were left undone.
+"""The sweep: texts that were left undone, escalations and reminders that are due, tasks of people who have left.
 
 Any number of sweeps may run at once: everything is looked at once more when the request is locked.
 """
@@ -31,15 +31,24 @@ ROUND_SECONDS = 8.0
 
 
 def sweep() -> None:
-    """Everything whose time has come, for as long as a round may take."""
-    until = time.monotonic() + ROUND_SECONDS
+    """Everything whose time has come, for as long as a round may take.
+
+    Each kind of work has a share of it, so that no backlog of one keeps another waiting. What one leaves of its share
+    is for those after it.
+    """
+    end = time.monotonic() + ROUND_SECONDS
     now = timezone.now()
-    _with_each(tasks().to_escalate(now).order_by("pk"), until, lambda run, task: escalate_due(run, task, now))
-    _with_each(tasks().to_remind(now).order_by("pk"), until, lambda run, task: remind_due(run, task, now))
-    for absent in of_absent():
-        _with_each(absent, until, replace_absent)
-    while time.monotonic() < until and sweep_texts():
-        pass
+
+    def escalate(until: float) -> None:
+        _with_each(tasks().to_escalate(now).order_by("pk"), until, lambda run, task: escalate_due(run, task, now))
+
+    def remind(until: float) -> None:
+        _with_each(tasks().to_remind(now).order_by("pk"), until, lambda run, task: remind_due(run, task, now))
+
+    kinds = (sweep_texts, escalate, remind, _replace_all_absent)
+    for left, work in zip(range(len(kinds), 0, -1), kinds, strict=True):
+        begun = time.monotonic()
+        work(begun + (end - begun) / left)
 
 
 def escalate_due(run: Run, task: Task, now: datetime) -> None:
@@ -59,6 +68,11 @@ def replace_absent(run: Run, task: Task) -> None:
     """Do without somebody who was deactivated or deleted, or find somebody else."""
     if task.status in OPEN_TASKS and not (task.user and task.user.is_active):
         run.replace(task)
+
+
+def _replace_all_absent(until: float) -> None:
+    for absent in of_absent():
+        _with_each(absent, until, replace_absent)
 
 
 def of_absent() -> Iterator[TaskQuerySet]:

@@ -9,6 +9,7 @@ receivers of ``node_reached`` and ``task_handled`` do it.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -166,20 +167,25 @@ def skip_handled(pk: int) -> None:
             ordered.update(sweep_at=None)
 
 
-def sweep_texts() -> int:
-    """Do what was left undone; returns how many texts there were."""
+def sweep_texts(until: float) -> None:
+    """Do what was left undone, until a moment of the monotonic clock."""
+    while overdue := list(texts().filter(sweep_at__lte=timezone.now()).order_by("sweep_at")[:STEP]):
+        for text in overdue:
+            if time.monotonic() > until:
+                return
+            _sweep_text(text)
+
+
+def _sweep_text(text: NodeText) -> None:
     now = timezone.now()
-    overdue = list(texts().filter(sweep_at__lte=now).order_by("sweep_at")[:STEP])
-    for text in overdue:
-        try:
-            if text.state == TextState.WAITING and text.created_at < now - GIVE_UP_AFTER:
-                _give_up(text)
-            else:
-                (hand_over if text.state == TextState.WAITING else skip_handled)(text.pk)
-        except Exception:
-            logger.exception("approvals.text_failed text=%s", text.pk)
-            texts().filter(pk=text.pk, sweep_at=text.sweep_at).update(sweep_at=now + timedelta(seconds=LOST_AFTER))
-    return len(overdue)
+    try:
+        if text.state == TextState.WAITING and text.created_at < now - GIVE_UP_AFTER:
+            _give_up(text)
+        else:
+            (hand_over if text.state == TextState.WAITING else skip_handled)(text.pk)
+    except Exception:
+        logger.exception("approvals.text_failed text=%s", text.pk)
+        texts().filter(pk=text.pk, sweep_at=text.sweep_at).update(sweep_at=now + timedelta(seconds=LOST_AFTER))
 
 
 def _after_commit(do: Callable[[int], None], pk: int) -> None:

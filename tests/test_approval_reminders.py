@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +14,9 @@ import time_machine
 from django.utils import timezone
 
 from approvals.api import approve, submit, transfer
-from approvals.choices import InitiatorPolicy, NodeMode, Reason, RequestStatus
+from approvals.choices import InitiatorPolicy, NodeMode, Reason, RequestStatus, TextState
 from approvals.exceptions import Conflict
-from approvals.models import NodeText, Task
+from approvals.models import Event, NodeText, Task
 from approvals.sweeping import sweep
 from approvals.tasks import sweep as sweep_task
 from tests.approval_processes import (
@@ -236,3 +239,32 @@ def test_any_number_of_requests_that_fail_do_not_keep_the_others_waiting(after, 
     type(fine).objects.filter(pk__in=[request.pk for request in broken]).update(process_version=version)
     after(HOUR)
     assert kinds(fine)["reminded"] == 1
+
+
+def test_no_backlog_of_one_kind_keeps_the_sweep_from_another(after, people, texting, monkeypatch):
+    """After an outage, with more of each than a round has time for."""
+    ini, ann, ben, cat = people
+    nodes = [
+        step(ann, escalate_after=HOUR, escalate_to=cat),
+        step(ann, remind_after=HOUR),
+        step(ben),
+        step(ann, **texting),
+    ]
+    for number, node in enumerate(nodes):
+        process = a_process(node, key=f"process-{number}")
+        for _ in range(8):
+            submit(process, ini)
+    after(HOUR * 0.9)
+    type(ben).objects.filter(pk=ben.pk).update(is_active=False)
+    NodeText.objects.update(state=TextState.WAITING, notification=None, sweep_at=timezone.now())
+    seconds = count(step=0.5)  # each thing that is done takes as long
+    for module in ("sweeping", "texting"):
+        monkeypatch.setattr(f"approvals.{module}.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    with time_machine.travel(timezone.now() + HOUR, tick=False):
+        sweep()
+    done = Counter(Event.objects.values_list("kind", flat=True))
+    assert done["escalated"]
+    assert done["reminded"]
+    assert done["left"]
+    assert NodeText.objects.filter(state=TextState.ORDERED).exists()
+    assert NodeText.objects.filter(state=TextState.WAITING).exists(), "or this tests nothing"
