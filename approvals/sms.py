@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.choices import Purpose
-from sms_services.models import SmsService, SmsTemplate, TemplateCode
+from sms_services.models import SmsService, SmsTemplate
 
 #: What every text about a node gets: the title of the process, and the initiator's nickname.
 VARIABLES = ("processTitle", "userNick")
@@ -32,26 +32,22 @@ def check_choice(service: SmsService | None, template: SmsTemplate | None) -> No
     if template.purpose == Purpose.OTP:
         raise ValidationError({"sms_template": _("A template for one-time codes cannot be used here.")})
     problem = template.problem_with(service)
-    if problem and _registration(service, template) is None:
+    if problem and not _has_code(service, template):
         raise ValidationError({"sms_template": problem})
 
 
 def warning_about(service: SmsService, template: SmsTemplate) -> str | None:
     """Why a service cannot send a template today, though it may any day: its platform has not approved of it (yet).
 
-    One query at most; none where the template's codes were fetched before.
+    One query, a second one if it cannot; none where the template's codes were prefetched.
     """
-    registration = _registration(service, template)
-    if registration is None:
-        return None
-    return service.problem or (f"{template}: {registration.problem}" if registration.problem else None)
+    problem = template.problem_with(service)
+    return problem if problem and _has_code(service, template) else None
 
 
-def _registration(service: SmsService, template: SmsTemplate) -> TemplateCode | None:
-    """The code that a service has for a template, approved or not."""
-    if not service.sends_by_code:
-        return None
-    return next((code for code in template.codes.all() if code.service_id == service.pk), None)
+def _has_code(service: SmsService, template: SmsTemplate) -> bool:
+    """Whether a service has a code for a template, approved or not."""
+    return service.sends_by_code and any(code.service_id == service.pk for code in template.codes.all())
 
 
 def _spelled(names: tuple[str, ...]) -> str:

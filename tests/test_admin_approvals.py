@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from approvals.api import approve, submit
 from approvals.models import EngineSms, Node, NodeText, Process, Rule
+from approvals.sms import warning_about
 from sms_services.models import AlibabaCloudSms, SandboxMessage, SandboxSms, SmsTemplate, TemplateCode
 from tests.approval_processes import a_process, step, task_of
 from tests.people import a_department, a_person, a_role
@@ -165,6 +166,14 @@ def test_a_code_that_is_not_approved_is_warned_of(admin_client, process, templat
     assert any(words in problem for problem in step.problems)
     page = admin_client.get(reverse("admin:approvals_node_change", args=[step.node.pk]))
     assert any(words in warning for warning in page.context["warnings"])
+
+
+def test_what_is_warned_of_is_what_the_template_itself_says(template, monkeypatch):
+    service, other = (AlibabaCloudSms.objects.create(key=key, name=key, **ALIBABA) for key in ("main", "other"))
+    TemplateCode.objects.create(template=template, service=service, code="SMS_1", platform_status="rejected")
+    monkeypatch.setattr(SmsTemplate, "problem_with", lambda self, service: f"{service} says no")
+    assert warning_about(service, template) == "main says no"
+    assert warning_about(other, template) is None, "that a code is missing is an error"
 
 
 def test_the_form_previews_the_text_as_it_is_chosen(admin_client, process, sandbox, template):

@@ -418,6 +418,18 @@ class TestSending:
         template.codes.all().delete()
         assert "no template code" in template.problem_with(service)
 
+    def test_forms_are_told_without_a_query_where_the_codes_were_prefetched(
+        self, service, template, django_assert_num_queries
+    ):
+        template.codes.update(platform_status=TemplateStatus.REJECTED)
+        other = AlibabaCloudSms.objects.create(key="other", name="Other", verify_sign="Example")
+        (prefetched,) = SmsTemplate.objects.filter(pk=template.pk).prefetch_related("codes")
+        with django_assert_num_queries(0):
+            told = [prefetched.problem_with(each) for each in (service, other)]
+        assert told == [template.problem_with(each) for each in (service, other)]
+        assert "rejected" in told[0]
+        assert "no template code" in told[1]
+
     def test_admin_marks_it_in_lists_and_forms(self, admin_client, service, template):
         template.codes.update(platform_status=TemplateStatus.REJECTED, platform_reason="Say who sends it")
         listed = admin_client.get(reverse("admin:sms_services_smstemplate_changelist")).content.decode()

@@ -156,6 +156,8 @@ class SmsTemplate(models.Model):
     def _code_row(self, service: SmsService) -> "TemplateCode | None":
         if not self.pk or not service.pk:
             return None
+        if "codes" in getattr(self, "_prefetched_objects_cache", ()):
+            return next((row for row in self.codes.all() if row.service_id == service.pk), None)
         using = router.db_for_read(TemplateCode, instance=self)
         return fetch(TemplateCode, using, template_id=self.pk, service_id=service.pk)
 
@@ -163,7 +165,8 @@ class SmsTemplate(models.Model):
         """Why this template could not be sent through a service now, in words for a person; ``None`` if it can.
 
         For forms in which an admin chooses both: warn with it (and let who knows better go on, as an approval may
-        come any day), while ``send_message`` and ``queue_message`` refuse. One query.
+        come any day), while ``send_message`` and ``queue_message`` refuse. One query; none where the template's codes
+        were prefetched.
         """
         if service.problem:
             return service.problem
