@@ -27,13 +27,17 @@ class SavepointSignal(Signal):
         """
         answers = super().send_robust(sender, **named)
         if _is_lost():
-            errors = [answer for _receiver, answer in answers if isinstance(answer, Error)]
-            raise errors[0] if errors else transaction.TransactionManagementError("A receiver ended the transaction.")
+            ends = [answer.__cause__ for _receiver, answer in answers if isinstance(answer, _TransactionLostError)]
+            raise next(filter(None, ends), transaction.TransactionManagementError("A receiver ended the transaction."))
         return answers
 
     def _live_receivers(self, sender: Any) -> Any:
         receivers, asynchronous = super()._live_receivers(sender)
         return [_in_savepoint(receiver) for receiver in receivers], asynchronous
+
+
+class _TransactionLostError(Exception):
+    """The transaction is lost by the error that is its cause: not by one before that, which a savepoint has undone."""
 
 
 def _is_lost() -> bool:
@@ -48,8 +52,14 @@ def _in_savepoint(receiver: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         from .rows import database
 
-        with transaction.atomic(using=database()):
-            return receiver(*args, **kwargs)
+        was_lost = _is_lost()
+        try:
+            with transaction.atomic(using=database()):
+                return receiver(*args, **kwargs)
+        except Error as error:
+            if _is_lost() and not was_lost:
+                raise _TransactionLostError from error
+            raise
 
     call.__qualname__ = getattr(receiver, "__qualname__", repr(receiver))  # what Django logs
     return call

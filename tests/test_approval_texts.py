@@ -11,7 +11,7 @@ from threading import Event, Thread
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from approvals.api import approve, reject, remind, resubmit, send_back, submit, transfer, withdraw
@@ -528,6 +528,36 @@ class TestBrokenParts:
             assert to_do(request) == ["ann"]
             approve(task_of(request, ann), ann)
             assert to_do(request) == ["ben"]
+
+    def test_an_action_fails_with_the_error_that_lost_its_transaction(self, broker, people, texting, lose_transaction):
+        """Not with one that harmed nobody, nor with what follows from the loss."""
+        raised = []
+
+        def receiver(do):
+            def receive(sender, **kwargs):
+                try:
+                    do()
+                except Error as error:
+                    raised.append(error)
+                    raise
+
+            return receive
+
+        def refused():
+            raise IntegrityError("An error that its savepoint undoes.")
+
+        receivers = [receiver(do) for do in (refused, lose_transaction, Process.objects.count)]
+        for receive in receivers:
+            node_reached.connect(receive)
+        try:
+            with pytest.raises(Error) as failed:
+                submit(a_process(step(people[1], **texting)), people[0])
+        finally:
+            for receive in receivers:
+                node_reached.disconnect(receive)
+            connection.close()  # it may be broken
+        assert len(raised) == 3
+        assert failed.value is raised[1]
 
     def test_what_fails_for_unknown_reasons_is_tried_again_for_a_day(self, broker, people, texting, settings):
         def broken(user):
