@@ -15,11 +15,16 @@ from notifications.models import Department
 from .choices import InitiatorPolicy, NodeKind, RuleSource
 from .conf import get_settings
 from .definitions import NodeDefinition, RuleDefinition
+from .logs import Loggable
 from .models import Request
 from .registry import get_resolver, resolver
 from .rows import database
 
 MANAGE = "approvals.manage_request"
+
+
+class NoUser(Loggable, TypeError):
+    """A field of a subject or a function of the project gives something else than users."""
 
 
 def find(request: Request, node: NodeDefinition) -> list[Any]:
@@ -150,7 +155,7 @@ def _ids_in(value: Any) -> list[Any]:
     """The primary keys of a user, of several, of a queryset or of a related manager.
 
     Raises:
-        TypeError: something in it is no user; a primary key of something else may well be somebody's.
+        NoUser: something in it is no user; a primary key of something else may well be somebody's.
     """
     if value is None:
         return []
@@ -159,7 +164,7 @@ def _ids_in(value: Any) -> list[Any]:
     found = [value] if isinstance(value, Model) else list(value)
     for user in found:
         if not isinstance(user, get_user_model()):
-            raise TypeError(f"Approvers and recipients are users, not {type(user).__name__}.")
+            raise NoUser(f"Approvers and recipients are users, not {type(user).__name__}.")
     return [user.pk for user in found]
 
 

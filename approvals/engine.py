@@ -6,7 +6,6 @@ request ends. Each task is closed by a conditional UPDATE whose row count decide
 cannot close it twice. What is to be said is said when all is written, still in the transaction.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -38,6 +37,7 @@ from .choices import (
 )
 from .conflicts import conflict_over
 from .definitions import NodeDefinition, json_pk
+from .logs import log_failure
 from .models import Event, NodeVisit, Request, Task
 from .names import name_of
 from .registry import get_predicate
@@ -45,7 +45,6 @@ from .rows import database, events, locked, requests, tasks, visits
 from .signals import node_reached, request_changed, task_handled
 from .texting import mark_handled, write_text
 
-logger = logging.getLogger("approvals")
 ENGINE = "approvals"
 _TRANSFERS = {EventKind.ESCALATED: Reason.ESCALATED}
 
@@ -238,8 +237,8 @@ class Run:
         try:
             with transaction.atomic(using=database()):
                 return function()
-        except Exception:
-            logger.exception("approvals.function_failed request=%s node=%s", self.request.pk, node.key)
+        except Exception as error:  # noqa: BLE001 - logged
+            log_failure("approvals.function_failed", error, request=self.request.pk, node=node.key)
             return None
 
     def _copy(self, visit: NodeVisit, people: Sequence[Any]) -> None:

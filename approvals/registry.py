@@ -21,6 +21,8 @@ raises pauses the request; an administrator resumes it.
 from collections.abc import Callable
 from typing import Any
 
+from .logs import Loggable
+
 Predicate = Callable[..., bool]
 Resolver = Callable[..., Any]
 AnyFunction = Callable[..., Any]
@@ -29,7 +31,7 @@ _predicates: dict[str, tuple[Any, Predicate]] = {}
 _resolvers: dict[str, tuple[Any, Resolver]] = {}
 
 
-class NotRegistered(LookupError):
+class NotRegistered(Loggable, LookupError):
     """A process names a function that the project does not register (any more)."""
 
 

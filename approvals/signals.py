@@ -13,6 +13,8 @@ from typing import Any
 from django.db import Error, transaction
 from django.dispatch import Signal
 
+from .logs import log_failure
+
 
 class SavepointSignal(Signal):
     """A signal whose ``send_robust`` gives every receiver a savepoint.
@@ -30,6 +32,9 @@ class SavepointSignal(Signal):
             ends = [answer.__cause__ for _receiver, answer in answers if isinstance(answer, _TransactionLostError)]
             raise next(filter(None, ends), transaction.TransactionManagementError("A receiver ended the transaction."))
         return answers
+
+    def _log_robust_failure(self, receiver: Any, err: Exception) -> None:
+        log_failure("approvals.receiver_failed", err, receiver=receiver.__qualname__)
 
     def _live_receivers(self, sender: Any) -> Any:
         receivers, asynchronous = super()._live_receivers(sender)
@@ -61,7 +66,7 @@ def _in_savepoint(receiver: Any) -> Any:
                 raise _TransactionLostError from error
             raise
 
-    call.__qualname__ = getattr(receiver, "__qualname__", repr(receiver))  # what Django logs
+    call.__qualname__ = getattr(receiver, "__qualname__", repr(receiver))  # what is logged
     return call
 
 

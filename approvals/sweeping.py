@@ -3,7 +3,6 @@
 Any number of sweeps may run at once: everything is looked at once more when the request is locked.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,12 +16,11 @@ from notifications.directory import has_is_active
 
 from .choices import OPEN_TASKS, TaskStatus
 from .engine import Run, acting
+from .logs import log_failure
 from .models import Task
 from .models.tasks import TaskQuerySet
 from .rows import database, tasks
 from .texting import sweep_texts
-
-logger = logging.getLogger("approvals")
 
 #: Tasks of one step, so that no list grows with the backlog.
 STEP = 500
@@ -105,8 +103,8 @@ def _with_each(due: TaskQuerySet, until: float, do: Callable[[Run, Task], None])
             try:
                 with acting(request_id, None) as run:
                     do(run, run.task(pk))
-            except Exception:
-                logger.exception("approvals.sweep_failed request=%s", request_id)
+            except Exception as error:  # noqa: BLE001 - logged
+                log_failure("approvals.sweep_failed", error, request=request_id)
         if len(found) < STEP:
             return
         last = found[-1][0]

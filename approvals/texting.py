@@ -8,7 +8,6 @@ other. Our engine does this itself, before it says anything, so that what receiv
 receivers of ``node_reached`` and ``task_handled`` do it.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -29,11 +28,10 @@ from sms_services.models import SmsService, SmsTemplate
 
 from .choices import TextState
 from .conf import get_settings
+from .logs import log_failure, logger
 from .models import EngineSms, NodeText, Request, TextRecipient
 from .rows import database, texts
 from .signals import node_reached, task_handled
-
-logger = logging.getLogger("approvals")
 
 #: Seconds after which the sweep does what should have been done at once.
 LOST_AFTER = 30.0
@@ -183,18 +181,21 @@ def _sweep_text(text: NodeText) -> None:
             _give_up(text)
         else:
             (hand_over if text.state == TextState.WAITING else skip_handled)(text.pk)
-    except Exception:
-        logger.exception("approvals.text_failed text=%s", text.pk)
+    except Exception as error:  # noqa: BLE001 - logged
+        log_failure("approvals.text_failed", error, text=text.pk)
         texts().filter(pk=text.pk, sweep_at=text.sweep_at).update(sweep_at=now + timedelta(seconds=LOST_AFTER))
 
 
 def _after_commit(do: Callable[[int], None], pk: int) -> None:
     """Do something for a text; where it fails, the sweep does it again."""
 
-    def call() -> None:  # no partial: Django wants a name for its log
-        do(pk)
+    def call() -> None:
+        try:
+            do(pk)
+        except Exception as error:  # noqa: BLE001 - logged
+            log_failure("approvals.text_failed", error, text=pk)
 
-    transaction.on_commit(call, using=database(), robust=True)
+    transaction.on_commit(call, using=database())
 
 
 def _ordered(text: NodeText, people: Sequence[Any]) -> dict[str, Any]:
