@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from inspect import isfunction, signature
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -12,6 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
+from approvals import api
 from approvals.api import approve, options_for, reject, remind, resubmit, resume, send_back, submit, transfer, withdraw
 from approvals.choices import (
     CommentPolicy,
@@ -364,6 +368,15 @@ def test_until_the_first_approval_begins_anew_where_all_are_asked_again(ini, ann
         withdraw(request, ini)
     send_back(task_of(request, ben), ben, to="step-1")
     assert withdraw(request, ini).status == RequestStatus.WITHDRAWN
+
+
+def test_the_documented_functions_have_all_their_arguments():
+    page = (Path(__file__).parent.parent / "docs" / "approvals.md").read_text()
+    documented = dict(re.findall(r"^\| `(\w+)\((.*)\)` \|", page, re.MULTILINE))
+    for name in api.__all__:
+        if isfunction(function := getattr(api, name)):
+            arguments = re.findall(r"(\w+)(?:=[^,]+)?(?:, |$)", documented[name])
+            assert arguments == list(signature(function).parameters), name
 
 
 def test_administrators_can_withdraw_what_the_initiator_cannot(ini, ann, admin):
