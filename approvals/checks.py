@@ -10,6 +10,8 @@ from django.core.checks import CheckMessage, Tags, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DatabaseError, connections
 
+from notifications.directory import has_roles
+
 from .conf import get_settings
 from .registry import predicate_choices, resolver_choices
 from .sms import check_choice
@@ -87,6 +89,25 @@ def check_texts(app_configs: Any, databases: Sequence[str] | None = None, **kwar
                 )
             )
     return found
+
+
+@register(TAG, Tags.database)
+def check_start_roles(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """No process asks for a role, in a project whose users have none, of those who begin its requests."""
+    from .models import Process
+
+    if has_roles():
+        return []
+    return [
+        checks.Warning(
+            f"Only a role may begin requests of the process “{process.key}”, and users of this project have no roles: "
+            "on the start page, nobody but superusers can begin one.",
+            hint="Take the role out of the process in admin, or let your user model have groups.",
+            id="approvals.W003",
+        )
+        for process in _stored(Process, databases)
+        if process.start_role_id and process.is_active and process.has_start_page
+    ]
 
 
 def _stored(model: Any, databases: Sequence[str] | None, *related: str) -> Iterator[Any]:

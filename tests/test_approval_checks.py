@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.core.checks import run_checks
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 
 from approvals.conf import get_settings
-from approvals.models import EngineSms
+from approvals.models import EngineSms, Process
 from sms_services.models import SandboxSms, SmsTemplate
 from tests.approval_processes import a_process, an_approval_template, step
+from tests.people import a_role
 from tests.services_under_test import broker
 
 __all__ = ["broker"]
@@ -73,6 +74,21 @@ def test_functions_that_are_not_registered():
     ]
     process.is_active = False
     process.save()
+    assert found("default") == {}
+
+
+def test_a_role_that_users_cannot_have(monkeypatch):
+    process = a_process(step(), start_role=a_role("Sales"))
+    a_process(step(), key="everybody")
+    assert "approvals.W003" not in found("default")
+    process.full_clean()
+    for module in ("checks", "models.processes"):
+        monkeypatch.setattr(f"approvals.{module}.has_roles", lambda: False)
+    assert "the process “travel”" in found("default")["approvals.W003"].msg
+    with pytest.raises(ValidationError, match="only superusers could begin a request") as refused:
+        process.full_clean()
+    assert set(refused.value.message_dict) == {"start_role"}
+    Process.objects.update(has_start_page=False)
     assert found("default") == {}
 
 

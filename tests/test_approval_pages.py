@@ -367,6 +367,16 @@ def test_in_some_processes_only_some_may_begin(people, as_user):
         Group.objects.get().delete()  # or everybody might
 
 
+def test_a_superuser_may_begin_what_only_some_may(people, as_user, monkeypatch):
+    a_process(step(people["bob"]), start_role=a_role("Sales", [people["ann"]]))
+    root = get_user_model().objects.create_superuser("root")
+    url = reverse("approvals:start", args=["travel"])
+    for roles in (True, False):
+        monkeypatch.setattr("approvals.starting.has_roles", lambda roles=roles: roles)
+        assert as_user(root).get(url).status_code == 200
+        assert as_user(people["ann"]).get(url).status_code == (200 if roles else 404)
+
+
 def test_nobody_begins_any_number_of_requests_by_hand(people, as_user, settings):
     settings.APPROVALS = {"STARTS_PER_HOUR": 2}
     process = a_process(step(people["bob"]))

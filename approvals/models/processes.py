@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from notifications.directory import has_roles
 from notifications.models import Department
 from sms_services.models import SmsService, SmsTemplate
 
@@ -50,7 +51,9 @@ class Process(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("role that may begin requests"),
-        help_text=_("On the start page, only those who have this role. Empty: everybody who can log in."),
+        help_text=_(
+            "On the start page, only those who have this role, and superusers. Empty: everybody who can log in."
+        ),
     )
     withdraw_policy = models.CharField(
         _("withdrawal"),
@@ -73,6 +76,12 @@ class Process(models.Model):
 
     def __str__(self) -> str:
         return self.title or self.key
+
+    def clean(self) -> None:
+        super().clean()
+        if self.start_role_id and not has_roles():
+            words = _("Users of this project have no roles: only superusers could begin a request. Leave it empty.")
+            raise ValidationError({"start_role": words})
 
 
 class Node(models.Model):
