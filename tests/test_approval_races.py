@@ -321,8 +321,9 @@ def test_two_who_approve_each_other_begin_at_the_same_moment(repetitions: int, b
 @pytest.mark.parametrize("repetitions", REPETITIONS)
 @pytest.mark.parametrize("by", ["a form", "code"])
 def test_what_is_sent_several_times_at_the_same_moment_begins_one_request(
-    by: str, repetitions: int, broker: Any, track: Track
+    by: str, repetitions: int, broker: Any, track: Track, settings: Any
 ) -> None:
+    settings.APPROVALS = {"STARTS_PER_HOUR": None}
     ann, ben = a_person("ann"), a_person("ben")
     process = a_process(step(ben))
     for number in range(repetitions):
