@@ -157,9 +157,8 @@ def test_a_code_expires_a_new_one_comes_and_the_number_is_corrected(
 
 @pytest.mark.parametrize(WAYS, list(ways("phone-english-scripts", "phone-chinese-no-scripts")))
 def test_an_account_gets_a_name_changes_its_number_and_removes_it(
-    open_page, strict_server, eager, sms_settings, settings, no_pause, window, language, scripts
+    open_page, strict_server, eager, no_pause, window, language, scripts
 ):
-    settings.LOGIN_MOBILE = {"REAUTHENTICATE_AFTER": 8}
     a_login(ask_nickname=True, **GENEROUS)
     page = open_page(window=window, language=language, scripts=scripts)
     ask(page, strict_server)

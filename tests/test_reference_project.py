@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -36,6 +37,22 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DATA_DIR": str(tmp_path / "data dir+1")}
 
 
+@pytest.fixture(scope="module")
+def migrated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder after `migrate`, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated") / "data dir+1"
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DATA_DIR": str(folder)}
+    manage(environment, "migrate", "--verbosity", "0")
+    return folder
+
+
+@pytest.fixture
+def migrated(environment: dict[str, str], migrated_folder: Path) -> dict[str, str]:
+    """The environment, with the data folder as `migrate` leaves it."""
+    shutil.copytree(migrated_folder, environment["DATA_DIR"])
+    return environment
+
+
 def run(environment: Mapping[str, str], *arguments: str, code: int = 0) -> str:
     """Run Python in the project's folder; returns what it printed."""
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -56,8 +73,7 @@ def evaluate(environment: Mapping[str, str], expression: str) -> Any:
 # Starting
 
 
-def test_after_migrate_alone_a_text_can_be_sent_and_admin_opens(environment):
-    manage(environment, "migrate", "--verbosity", "0")
+def test_after_migrate_alone_a_text_can_be_sent_and_admin_opens(migrated):
     program = """
 from django.contrib.auth.models import User
 from django.test import Client
@@ -68,8 +84,8 @@ client.force_login(User.objects.create_superuser("admin"))
 for url in ("/admin/", "/admin/sms_services/smsservice/", "/sms/sandbox/"):
     assert client.get(url).status_code == 200, url
 """
-    manage(environment, "shell", "--verbosity", "0", "--command", program)
-    table = manage(environment, "send_sms", "sandbox", "(206) 555-0100", "--text", "Hello")
+    manage(migrated, "shell", "--verbosity", "0", "--command", program)
+    table = manage(migrated, "send_sms", "sandbox", "(206) 555-0100", "--text", "Hello")
     assert "+1 206****0100  sent" in table
 
 
@@ -79,9 +95,8 @@ def test_browsers_find_an_icon_on_pages_that_name_none(client):
     assert (answer.status_code, answer["Content-Type"]) == (200, "image/svg+xml")
 
 
-def test_checks_find_nothing(environment):
-    manage(environment, "migrate", "--verbosity", "0")
-    assert "no issues" in manage(environment, "check", "--database", "default", "--fail-level", "WARNING")
+def test_checks_find_nothing(migrated):
+    assert "no issues" in manage(migrated, "check", "--database", "default", "--fail-level", "WARNING")
 
 
 def test_checks_for_deployment_find_nothing_behind_https(environment):
@@ -256,9 +271,8 @@ def statuses(environment: Mapping[str, str]) -> list[str]:
         return [status for (status,) in connection.execute(rows)]
 
 
-def test_the_workers_of_make_run_deliver_at_once_and_stop_when_asked(environment):
-    environment["DEBUG"] = "on"
-    manage(environment, "migrate", "--verbosity", "0")
+def test_the_workers_of_make_run_deliver_at_once_and_stop_when_asked(migrated):
+    environment = {**migrated, "DEBUG": "on"}
     manage(environment, "demo")
     old = len(statuses(environment))
     texts = [("--text", "Hello"), ("--template", "login-code", "--var", "code=493817", "--var", "minutes=5")]

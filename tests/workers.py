@@ -152,9 +152,7 @@ class Project:
 
     def _end_processes(self) -> None:
         for process in self._processes:
-            process.stop_soon()
-        for process in self._processes:
-            process.stop()
+            process.kill()  # a worker that is asked to end takes seconds
             print("\n".join([f"----- {process.name}", *process.log.splitlines()[-LOG_TAIL:]]))
 
     def _delete_queues(self) -> None:
@@ -210,17 +208,16 @@ class Process:
 
     def kill(self) -> None:
         """`kill -9`, for it and all its children."""
+        if self._process is None:
+            return
         self._signal(signal.SIGKILL)
         self.wait(10)
-
-    def stop_soon(self) -> None:
-        self._signal(signal.SIGTERM)
 
     def stop(self, within: float = 10.0) -> None:
         """Let it end, and kill what is left after these seconds."""
         if self._process is None:
             return
-        self.stop_soon()
+        self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.wait(within)
         self.kill()
@@ -289,9 +286,13 @@ class Console(Process):
         assert returned, f"In {self.name}:\n{answer}"
         return answer
 
-    def stop_soon(self) -> None:
+    def stop(self, within: float = 10.0) -> None:
         self._connection.close()
-        super().stop_soon()
+        super().stop(within)
+
+    def kill(self) -> None:
+        self._connection.close()
+        super().kill()
 
 
 AnyProcess = TypeVar("AnyProcess", bound=Process)
