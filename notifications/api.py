@@ -104,9 +104,10 @@ def notify(
 
 
 def pause(notification: Notification | int) -> Notification:
-    """Stop a scheduled or running notification until it is resumed. What is being sent at this moment still leaves.
+    """Stop a scheduled or running notification until it is resumed. What is being sent at this moment still leaves,
+    and so does what waits as a retry from the log.
 
-    One that is still paused at its ``expires_at`` ends then; one of which nothing is left to send, within seconds.
+    One that is still paused at its ``expires_at`` ends then; one of which nothing is left to send, within minutes.
 
     Args:
         notification: a ``Notification`` or its primary key. Its row is read anew; for all functions below as well.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from sms_services.choices import BatchState, MessageStatus
@@ -26,6 +26,8 @@ from .rows import database, notifications
 
 #: Notifications of one step.
 STEP = 500
+#: Until a paused notification is looked at again.
+PAUSED_POLL = timedelta(minutes=5)
 #: A round ends after this many seconds, before the next one is due.
 ROUND_SECONDS = 5.0
 
@@ -51,8 +53,10 @@ def _taken(now: datetime) -> list[Notification]:
     taken = rows.filter(sweep_at=mark)
     paused = taken.filter(status=NotificationStatus.PAUSED)
     _go_on(all_left(paused) | paused.filter(expires_at__lte=now))
-    # What is leaving at this moment may be all that there was.
-    paused.exclude(with_messages(MessageStatus.SENDING)).update(sweep_at=F("expires_at"))
+    # What is leaving at this moment may be all that there was; what waits may yet be skipped for other reasons.
+    later = now + PAUSED_POLL
+    then = Case(When(expires_at__lt=later, then=F("expires_at")), default=Value(later))
+    paused.exclude(with_messages(MessageStatus.SENDING)).update(sweep_at=then)
     return list(taken.only("status", "expanded_at", "finished_at", "expires_at"))
 
 

@@ -177,6 +177,7 @@ def retry_message(message: SmsMessage | int, *, even_if_in_doubt: bool = False) 
             if not stored_messages().filter(pk=message.pk, status=message.status).update(tries=F("tries")):
                 raise NotRetryable(_("The message has just changed. Look at it again."))
             insert([retry])
+            _check_permitted(message)  # it may just have been cancelled, or its number suppressed
             transaction.on_commit(lambda: ring(service, [retry.pk], retry.purpose), using=database(), robust=True)
     except IntegrityError:
         _check_retryable(message, even_if_in_doubt)  # somebody was faster

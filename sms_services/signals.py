@@ -13,6 +13,6 @@ message_sent = Signal()
 message_failed = Signal()
 
 #: Somebody wants a message retried. A receiver that objects returns the reason in words, and no retry is made; an error
-#: of a receiver goes to whoever asked. Also gets ``origin``: the message that was there first, where ``message`` is a
-#: retry itself.
+#: of a receiver goes to whoever asked. It is asked twice: at once, and in the transaction that makes the retry. Also
+#: gets ``origin``: the message that was there first, where ``message`` is a retry itself.
 retry_requested = Signal()

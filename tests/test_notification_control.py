@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+import time_machine
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from notifications.api import cancel, notify, pause, resume, retry_failed
@@ -91,6 +92,23 @@ def test_a_page_is_written_only_by_whoever_still_has_the_notification(broker, te
         moments_later(sent)
         work_all(broker)
         assert set(told.values_list("user", flat=True)) == {user.pk for user in asked[2:]}
+
+
+def test_who_is_left_out_while_a_worker_takes_it_ends_its_lease(broker, text):
+    asked = people(3)
+    sent = tell(asked)
+    broker.take()
+    between = iter([asked[0].pk])
+
+    def just_before(execute, sql, *rest):
+        if sql.startswith("SELECT") and (pk := next(between, None)):
+            omit(sent.pk, [pk])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(just_before):
+        taken = expanding._taken(sent.pk)
+    omit(sent.pk, [asked[1].pk])
+    assert expanding._Expansion(taken).run(until=0.0) is False
 
 
 def tell(users, **options):
@@ -206,24 +224,30 @@ class TestPause:
         work_all(broker)
         pause(sent)
         SmsMessage.objects.update(status=MessageStatus.SENDING)
-        moments_later(sent)
-        work_all(broker)
+        self.sweep_after(seconds=11, broker=broker)
         assert now(sent).status == NotificationStatus.PAUSED
         SmsMessage.objects.update(status=SENT)
-        for _ in range(2):
-            moments_later(sent)
-            work_all(broker)
+        self.sweep_after(seconds=40, broker=broker)
         assert now(sent).status == NotificationStatus.FINISHED
         assert SmsBatch.objects.get().state == BatchState.OPEN
 
-    def test_the_sweep_leaves_one_alone_that_has_something_left(self, broker, text):
+    def test_one_ends_whose_rest_is_skipped_meanwhile(self, broker, text):
         sent = tell(people(3))
         broker.work()
         pause(sent)
-        moments_later(sent)
-        work_all(broker)
+        self.sweep_after(seconds=11, broker=broker)
         assert now(sent).status == NotificationStatus.PAUSED
-        assert now(sent).sweep_at is None
+        for number in range(3):
+            SuppressedNumber.objects.create(phone_number=number_of(number))
+        self.sweep_after(seconds=20, broker=broker)
+        assert now(sent).status == NotificationStatus.PAUSED  # looked at now and then only
+        self.sweep_after(seconds=400, broker=broker)
+        assert now(sent).status == NotificationStatus.FINISHED
+
+    def sweep_after(self, *, seconds: int, broker) -> None:
+        with time_machine.travel(timezone.now() + timedelta(seconds=seconds)):
+            sweep()
+            work_all(broker)
 
     def test_a_scheduled_one_is_scheduled_again(self, broker, text):
         sent = tell(people(3), send_at=timezone.now() + HOUR)
@@ -367,13 +391,22 @@ class TestTheEnd:
 class TestRetriesFromTheLog:
     """A message that is retried by itself stands outside of the notification, and ends with it all the same."""
 
-    @pytest.fixture
-    def retried(self, broker, text):
+    @pytest.fixture(params=[1, 2, 3])
+    def retried(self, request, broker, text):
         sent = tell(people(2))
         broker.work()
-        first = SmsMessage.objects.order_by("pk").first()
-        SmsMessage.objects.filter(pk=first.pk).update(status=MessageStatus.FAILED)
-        return sent, retry_message(first)
+        message = SmsMessage.objects.order_by("pk").first()
+        for _ in range(request.param):
+            SmsMessage.objects.filter(pk=message.pk).update(status=MessageStatus.FAILED)
+            message = retry_message(message)
+        return sent, message
+
+    def test_suppressing_skips_them(self, retried, broker):
+        _sent, retry = retried
+        SuppressedNumber.objects.create(phone_number=retry.phone_number)
+        work_all(broker)
+        retry.refresh_from_db()
+        assert (retry.status, retry.skip_reason) == (SKIPPED, "suppressed")
 
     def test_cancelling_skips_them(self, retried, broker):
         sent, retry = retried

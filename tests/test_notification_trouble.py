@@ -87,7 +87,7 @@ class TestPausedTooLong:
         pause(sent)
         Notification.objects.update(sweep_at=timezone.now())
         sweep()
-        assert now(sent).sweep_at == sent.expires_at
+        assert timezone.now() < now(sent).sweep_at < sent.expires_at
         expire(sent)
         for _ in range(3):
             sweep()
@@ -115,7 +115,8 @@ class TestPausedTooLong:
         pause(sent)
         later(sent)
         work_all(broker)
-        assert (now(sent).status, now(sent).sweep_at) == (NotificationStatus.PAUSED, sent.expires_at)
+        assert now(sent).status == NotificationStatus.PAUSED
+        assert now(sent).sweep_at > timezone.now()
         resume(sent)
         work_all(broker)
         assert set(states(sent).values()) == {SENT}

@@ -26,6 +26,7 @@ from sms_services.exceptions import (
     VariablesWiped,
 )
 from sms_services.models import SandboxMessage, SmsBatch, SmsMessage
+from sms_services.signals import retry_requested
 from tests.log_messages import LIST, MASKED, NUMBER, a_message, a_service, assert_private, log_in, page_of, template
 from tests.replica import ReadsElsewhere
 
@@ -134,6 +135,21 @@ class TestFunction:
         assert (new.status, new.skip_reason) == ("skipped", "suppressed")
         other.refresh_from_db()
         assert other.status == "queued"  # not of a notification
+
+    def test_who_objects_at_the_last_moment_is_heard(self, broker):
+        answers = iter([None, "Not any more."])
+
+        def object_the_second_time(message, **kwargs):
+            return next(answers)
+
+        old = a_message()
+        retry_requested.connect(object_the_second_time, weak=False)
+        try:
+            with pytest.raises(RetryRefused, match=r"Not any more\."):
+                retry_message(old)
+        finally:
+            retry_requested.disconnect(object_the_second_time)
+        assert SmsMessage.objects.get() == old
 
     def test_a_code_that_the_platform_has_rejected_since_is_refused(self, broker):
         greeting = template()

@@ -59,16 +59,17 @@ def _skip_some(notification: Notification, reason: SkipReason) -> int:
     messages = SmsMessage.objects.using(database())
     queued = messages.filter(batch=notification.batch_id, status=MessageStatus.QUEUED)
     ids = list(queued.order_by("pk").values_list("pk", flat=True)[:CHUNK])
-    if len(ids) < CHUNK:  # the last ones, and their retries from the log
-        retries = messages.filter(batch=None, retry_of__batch=notification.batch_id, status=MessageStatus.QUEUED)
-        ids += retries.values_list("pk", flat=True)
+    count = len(ids)
+    if count < CHUNK:  # the last ones, and their retries from the log
+        retries = messages.filter(batch=None, retry_of__batch=notification.batch_id)
+        ids += messages.with_retries(retries.values_list("pk", flat=True))
     try:
         messages.filter(pk__in=ids).skip(reason)
     except OperationalError:
         if connections[database()].in_atomic_block:
             raise
         return 0
-    return len(ids)
+    return count
 
 
 def with_messages(*statuses: MessageStatus) -> Exists:

@@ -74,13 +74,17 @@ def _taken(pk: int) -> Notification | None:
     due = Q(status__in=[NotificationStatus.RUNNING, NotificationStatus.CANCELLED])
     due |= Q(status=NotificationStatus.SCHEDULED, send_at__lte=now)
     free = Q(leased_until=None) | Q(leased_until__lte=now)
+    lease = _lease(now)
     cancelled = When(status=NotificationStatus.CANCELLED, then=F("started_at"))
     changed = rows.filter(due, free).update(
         started_at=Case(cancelled, default=Coalesce("started_at", Value(now))),
         status=Case(When(status=NotificationStatus.SCHEDULED, then=Value(NotificationStatus.RUNNING)), default=status),
-        **_lease(now),
+        **lease,
     )
-    return rows.select_related("retry_of").first() if changed else None
+    notification = rows.select_related("retry_of").first() if changed else None
+    if notification:
+        notification.leased_until = lease["leased_until"]  # not what somebody may have made of it meanwhile
+    return notification
 
 
 def _lease(now: datetime) -> dict[str, Any]:

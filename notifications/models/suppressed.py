@@ -6,7 +6,7 @@ from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sms_services.choices import MessageStatus, SkipReason
+from sms_services.choices import SkipReason
 from sms_services.models import SmsMessage
 from sms_services.phone_numbers import mask
 
@@ -36,7 +36,7 @@ class SuppressedNumber(models.Model):
         using = kwargs.get("using") or router.db_for_write(SuppressedNumber)
         with transaction.atomic(using=using):
             super().save(**{**kwargs, "using": using})
-            notified = models.Q(batch__isnull=False) | models.Q(retry_of__batch__isnull=False)
-            rows = SmsMessage.objects.using(using)
-            queued = rows.filter(notified, phone_number=self.phone_number, status=MessageStatus.QUEUED)
-            rows.filter(pk__in=list(queued.values_list("pk", flat=True))).skip(SkipReason.SUPPRESSED)
+            messages = SmsMessage.objects.using(using)
+            notified = messages.filter(phone_number=self.phone_number, batch__isnull=False)
+            ids = messages.with_retries(notified.values_list("pk", flat=True))
+            messages.filter(pk__in=ids).skip(SkipReason.SUPPRESSED)

@@ -57,6 +57,15 @@ class SmsMessageQuerySet(models.QuerySet["SmsMessage"]):
         """Those of these messages that stand at one of these statuses."""
         return self.filter(stands_at(*statuses), pk__in=pks)
 
+    def with_retries(self, pks: Iterable[int]) -> list[int]:
+        """The ids of these messages and of their retries, of those retries' retries, and so on."""
+        found: list[int] = []
+        newest = list(pks)
+        while newest:
+            found += newest
+            newest = list(self.filter(retry_of__in=newest).values_list("pk", flat=True))
+        return found
+
     def sendable(self, pks: Iterable[int], now: datetime) -> "SmsMessageQuerySet":
         """Those of these messages that may be sent now."""
         return self.filter(is_sendable(now), pk__in=pks)
