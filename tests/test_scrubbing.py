@@ -26,6 +26,9 @@ MESSAGE = OutgoingMessage(
         ("text=Hello+Zo%c3%ab+Quinn+%26+co", "text=***"),
         ("name ZOË QUINN", "name ***"),
         ("for Al.", "for ***."),
+        ("for AL.", "for ***."),
+        ('{"name": "Zo\\u00eb Quinn"}', '{"name": "***"}'),
+        ("Hello Zoë Quinn &amp; co", "***"),
         ("Algiers is not covered; all 5 of them", "Algiers is not covered; all 5 of them"),
     ],
 )

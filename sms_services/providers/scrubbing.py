@@ -1,8 +1,10 @@
 """What a provider answers, made safe to store: nothing personal, and nothing that a column cannot hold."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -39,22 +41,30 @@ def _stored(text: str, length: int) -> str:
 def _impersonal(detail: str, messages: "Sequence[OutgoingMessage]") -> str:
     values = {value for message in messages for value in (message.text, message.phone_number, *message.params.values())}
     for value in sorted(values, key=len, reverse=True):
-        for spelling in _spellings(value):
-            if spelling.casefold() in detail.casefold():
+        for spelling in _spellings(value, detail):
+            if spelling.lower() in detail.lower():  # few are, and a pattern takes long to compile
                 detail = _pattern(spelling).sub("***", detail)
     return _LONG_DIGITS.sub("***", detail)
 
 
-def _spellings(value: str) -> Iterator[str]:
-    """A value as it may be repeated: as it is, or as a part of an address. One character would be found everywhere."""
-    if len(value) > 1 or not value.isascii():
-        yield value
-        yield quote(value, safe="")
-        yield quote_plus(value)
+def _spellings(value: str, detail: str) -> Iterator[str]:
+    """A value as it may be repeated: as it is, or as a part of an address, of JSON, or of HTML.
+
+    One character would be found everywhere.
+    """
+    if len(value) < 2 and value.isascii():
+        return
+    yield value
+    if "%" in detail or "+" in detail:
+        yield from (quote(value, safe=""), quote_plus(value))
+    if "\\" in detail:
+        yield json.dumps(value)[1:-1]
+    if "&" in detail:
+        yield escape(value)
 
 
 def _pattern(spelling: str) -> re.Pattern[str]:
     """In any capitals; few Latin letters only as a word, though a Chinese name has two or three characters."""
-    if len(spelling) <= 3 and spelling.isascii():
-        return re.compile(rf"(?<!\w){re.escape(spelling)}(?!\w)")
-    return re.compile(re.escape(spelling), re.IGNORECASE)
+    is_short = len(spelling) <= 3 and spelling.isascii()
+    pattern = rf"(?<!\w){re.escape(spelling)}(?!\w)" if is_short else re.escape(spelling)
+    return re.compile(pattern, re.IGNORECASE)
