@@ -108,15 +108,18 @@ def queue_message(
     transaction is rolled back, nothing is sent. If the broker is down, the sweep rings the workers later.
 
     Args:
-        expires_at: with a time zone; what has not left by then is skipped. ``None``: however late, it is sent.
+        expires_at: with a time zone; what no worker has begun to send by then is skipped. ``None``: however late, it is
+            sent.
 
     Raises:
         InvalidExpiry: ``expires_at`` is something else.
     """
     _check_expiry(expires_at)
     service, messages = _composed(service, phone_numbers, template, params, purpose)
-    for message in messages:
-        message.expires_at = expires_at
+    if expires_at is not None:
+        for message in messages:
+            message.expires_at = expires_at
+            message.sweep_at = min(message.sweep_at or expires_at, expires_at)
     with transaction.atomic(using=database()):
         insert(messages)
         ids = [message.pk for message in messages]

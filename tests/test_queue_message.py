@@ -4,6 +4,7 @@ import time
 from datetime import date, datetime, timedelta
 
 import pytest
+import time_machine
 from django.db import transaction
 from django.utils import timezone
 
@@ -87,6 +88,7 @@ class TestDelivery:
         soon = timezone.now() + timedelta(minutes=5)
         queued = queue_message(service, AMERICAN_NUMBERS[:3], greeting, {"name": "Ada"}, expires_at=soon)
         assert set(SmsMessage.objects.values_list("expires_at", flat=True)) == {soon}
+        assert all(message.sweep_at <= soon for message in queued)
         late = queued[1]
         SmsMessage.objects.filter(pk=late.pk).update(expires_at=timezone.now())
         assert broker.work() == 1
@@ -96,6 +98,15 @@ class TestDelivery:
         tasks.deliver_messages([late.pk])  # nothing to do
         late.refresh_from_db()
         assert (late.status, late.tries) == (MessageStatus.QUEUED, 0)
+
+    def test_it_is_skipped_as_soon_as_it_has_expired(self, sandbox, broker, greeting):
+        soon = timezone.now() + timedelta(seconds=5)
+        (message,) = queue_message(sandbox, AMERICAN_NUMBERS[0], greeting, {"name": "Ada"}, expires_at=soon)
+        broker.take()
+        with time_machine.travel(soon + timedelta(seconds=1)):
+            sweep()
+        message.refresh_from_db()
+        assert (message.status, message.skip_reason) == (MessageStatus.SKIPPED, "expired")
 
     @pytest.mark.parametrize("expires_at", ["2030-01-01T00:00Z", 300, date(2030, 1, 1), NAIVE], ids=repr)
     def test_an_expiry_has_a_time_zone(self, sandbox, expires_at):

@@ -159,7 +159,7 @@ class SmsMessage(models.Model):
     """One text to one number.
 
     The wording and the variables are frozen with it. Sensitive variables are encrypted, and wiped once the
-    outcome is known. ``due_at`` is the earliest next try (empty: at once); after ``expires_at`` no try begins
+    outcome is known. ``due_at`` is the earliest next try (empty: at once); after ``expires_at`` no worker takes it
     (empty: it never expires). ``sweep_at`` is when the sweep looks after a message that has not moved on (empty: it has
     nothing more to do). ``account`` is the provider's account of the last try: another one knows nothing of it.
     ``hidden_names`` are the names of the sensitive variables: they stay when the values are wiped. ``retry_of`` is the
