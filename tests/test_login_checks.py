@@ -230,6 +230,39 @@ class TestConstraints:
         third.save()
         assert MobileLogin.objects.get(is_default=True) == third
 
+    def test_another_default_that_is_made_meanwhile_is_replaced_too(self, db, monkeypatch):
+        other, login = a_login(), a_login(key="second")
+        faster = [other]
+        save = MobileLogin.save_base
+
+        def be_slow(self: MobileLogin, **kwargs: Any) -> None:
+            while faster:
+                MobileLogin.objects.filter(pk=faster.pop().pk).update(is_default=True)
+            save(self, **kwargs)
+
+        MobileLogin.objects.update(is_default=False)
+        monkeypatch.setattr(MobileLogin, "save_base", be_slow)
+        login.save()
+        assert MobileLogin.objects.get(is_default=True) == login
+
+    def test_only_what_is_saved_changes_the_default(self, db):
+        stale, default = a_login(), a_login(key="second")
+        stale.name = "Changed"
+        stale.save(update_fields=["name"])
+        assert MobileLogin.objects.get(is_default=True) == default
+        assert MobileLogin.objects.get(pk=stale.pk).name == "Changed"
+        stale.save(update_fields=iter(["is_default"]))
+        assert MobileLogin.objects.get(is_default=True) == stale
+
+    def test_all_bounds_are_validated_at_once(self, db, django_assert_max_num_queries):
+        login = a_login()
+        with django_assert_max_num_queries(6):
+            login.full_clean()
+        login.send_pause = 1
+        assert set(errors_of(login)) == {"send_pause"}
+        with pytest.raises(ValidationError, match="below its least value"):
+            login.validate_constraints()
+
 
 class Apart:
     def db_for_write(self, model: Any, **hints: Any) -> str | None:

@@ -1,11 +1,11 @@
 """Configurations of the login: through what codes leave, for whom, and within which limits."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.db.models import Case, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
@@ -207,21 +207,36 @@ class MobileLogin(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["default_mark"], name="one_default_login"),
-            *(
-                models.CheckConstraint(condition=Q(**{f"{field}__range": bounds}), name=f"login_{field}_in_bounds")
-                for field, bounds in BOUNDS.items()
+            # One, because validating each takes a query. Which field it is, the fields' own validators say.
+            models.CheckConstraint(
+                condition=Q(**{f"{field}__range": bounds for field, bounds in BOUNDS.items()}),
+                name="login_in_bounds",
+                violation_error_message=_("A number of this login is below its least value or above its greatest."),
             ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(MobileLogin)):
-            if self.is_default:
-                others = MobileLogin.objects.using(kwargs.get("using") or router.db_for_write(MobileLogin))
-                others.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
-            super().save(*args, **kwargs)
+    def save(self, *, using: str | None = None, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        using = using or router.db_for_write(MobileLogin, instance=self)
+        if update_fields is not None:
+            update_fields = frozenset(update_fields)
+        kwargs |= {"using": using, "update_fields": update_fields}
+        if not self.is_default or (update_fields is not None and "is_default" not in update_fields):
+            super().save(**kwargs)
+            return
+        try:
+            self._save_as_default(**kwargs)
+        except IntegrityError:
+            self._save_as_default(**kwargs)  # somebody made another one the default at the same moment
+
+    def _save_as_default(self, *, using: str, **kwargs: Any) -> None:
+        """Save it in the place of the default there was."""
+        with transaction.atomic(using=using):
+            others = MobileLogin.objects.using(using).filter(is_default=True).exclude(pk=self.pk)
+            others.update(is_default=False)
+            super().save(using=using, **kwargs)
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
         """All but the one default: ``save`` makes this the default in the place of the other."""
