@@ -191,6 +191,24 @@ class TestUserModels:
 
         assert not_filled(Customer) == ["email"]
 
+    @isolate_apps("login_mobile")
+    def test_of_one_with_a_table_for_what_it_adds(self):
+        class Member(User):
+            badge = models.CharField(max_length=8, unique=True)
+
+            class Meta:
+                app_label = "login_mobile"
+
+        class Linked(User):
+            key = models.BigAutoField(primary_key=True)
+            user = models.OneToOneField(User, models.CASCADE, parent_link=True, related_name="linked")
+
+            class Meta:
+                app_label = "login_mobile"
+
+        assert not_filled(Member) == ["badge"]
+        assert not_filled(Linked) == []
+
     def test_djangos_own_is_fine(self):
         assert not_filled(User) == []
 
