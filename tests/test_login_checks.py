@@ -54,9 +54,9 @@ class TestChecks:
     @pytest.mark.parametrize(
         "change",
         [
-            {"TRUSTED_PROXIES": -1}, {"TRUSTED_PROXIES": "1"}, {"TRUSTED_PROXIES": True}, {"REAUTHENTICATE_AFTER": 0},
-            {"RETENTION_DAYS": 1}, {"USER_FACTORY": ""}, {"USER_FACTORY": None}, {"TOKEN_ISSUER": 5},
-            {"DEVICE_DAYS": -1}, {"REQUEUE_AFTER": None},
+            {"TRUSTED_PROXIES": -1}, {"TRUSTED_PROXIES": "1"}, {"TRUSTED_PROXIES": True}, {"TRUSTED_PROXIES": 1.0},
+            {"REAUTHENTICATE_AFTER": 0}, {"RETENTION_DAYS": 1}, {"USER_FACTORY": ""}, {"USER_FACTORY": None},
+            {"TOKEN_ISSUER": 5}, {"DEVICE_DAYS": -1}, {"REQUEUE_AFTER": None},
         ],
         ids=repr,
     )  # fmt: skip
