@@ -8,7 +8,6 @@ from django.urls import reverse
 
 from approvals.api import approve, submit
 from approvals.models import EngineSms, Node, NodeText, Process, Rule
-from approvals.sms import warning_about
 from sms_services.models import AlibabaCloudSms, SandboxMessage, SandboxSms, SmsTemplate, TemplateCode
 from tests.approval_processes import a_process, step, task_of
 from tests.people import a_department, a_person, a_role
@@ -172,8 +171,8 @@ def test_what_is_warned_of_is_what_the_template_itself_says(template, monkeypatc
     service, other = (AlibabaCloudSms.objects.create(key=key, name=key, **ALIBABA) for key in ("main", "other"))
     TemplateCode.objects.create(template=template, service=service, code="SMS_1", platform_status="rejected")
     monkeypatch.setattr(SmsTemplate, "problem_with", lambda self, service: f"{service} says no")
-    assert warning_about(service, template) == "main says no"
-    assert warning_about(other, template) is None, "that a code is missing is an error"
+    assert template.unapproved_by(service) == "main says no"
+    assert template.unapproved_by(other) is None, "that a code is missing is an error"
 
 
 def test_the_form_previews_the_text_as_it_is_chosen(admin_client, process, sandbox, template):

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.conf import get_settings as get_sms_settings
-from sms_services.exceptions import UnusableTemplate
 from sms_services.models import SmsService, SmsTemplate
 
 from ..choices import RecycledPolicy
@@ -254,7 +253,7 @@ class MobileLogin(models.Model):
         """Why no code can leave now, in words for an admin; empty if nothing is known to be wrong."""
         found = [str(problem) for _field, problem in self._problems()]
         templates = [template for template in (self.template, self.notice_template) if template is not None]
-        found += [problem for template in templates if (problem := _unapproved(template, self.sms_service))]
+        found += [problem for template in templates if (problem := template.unapproved_by(self.sms_service))]
         if not self.sms_service.is_active:
             found.append(
                 str(_("The SMS service “%s” is deactivated, so no code leaves. Activate it.") % self.sms_service)
@@ -286,8 +285,8 @@ class MobileLogin(models.Model):
                 _("The template “%s” is not for one-time codes, whose variables are never stored readably. "
                   "Change its purpose, or choose another.") % template,
             )  # fmt: skip
-        if (unusable := _unusable(template, service)) is not None:
-            yield "template", unusable
+        if (missing := template.missing_for(service)) is not None:
+            yield "template", missing
         names = set(template.variable_names)
         if "code" not in names:
             yield (
@@ -308,8 +307,8 @@ class MobileLogin(models.Model):
             )
 
     def _problems_of_notice(self, service: SmsService, template: SmsTemplate) -> Iterator[tuple[str, Any]]:
-        if (unusable := _unusable(template, service)) is not None:
-            yield "notice_template", unusable
+        if (missing := template.missing_for(service)) is not None:
+            yield "notice_template", missing
         if template.variable_names:
             yield "notice_template", _("The notice has no variables. Take them out of “%s”.") % template
 
@@ -317,21 +316,3 @@ class MobileLogin(models.Model):
     def default_region(self) -> str:
         """The country of numbers that are written without one; empty if there is none."""
         return self.regions[0] if self.regions else ""
-
-
-def _unusable(template: SmsTemplate, service: SmsService) -> str | None:
-    """What the service lacks of the template: a code, or a text. That a code waits for approval may change any day."""
-    try:
-        template.registration_for(service)
-    except UnusableTemplate as problem:
-        return None if _has_code(template, service) else str(problem)
-    return None
-
-
-def _unapproved(template: SmsTemplate, service: SmsService) -> str | None:
-    """Why the platform would refuse the code that the service has for the template."""
-    return template.problem_with(service) if _has_code(template, service) else None
-
-
-def _has_code(template: SmsTemplate, service: SmsService) -> bool:
-    return service.sends_by_code and template.codes.filter(service_id=service.pk).exists()
