@@ -357,3 +357,23 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
         assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
     paused = reverse("admin:approvals_request_changelist") + "?paused=1"
     assert not admin_client.get(paused).context["cl"].result_list
+
+
+def test_the_start_page_is_offered_to_those_who_may_begin_a_request(client, admin_client):
+    role = a_role("Sales")
+    process = a_process(step(a_person("ann")), start_role=role)
+    staff = a_person("staff", is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(codename="view_process"))
+    client.force_login(staff)
+
+    def offered(visitor):
+        page = visitor.get(reverse("admin:approvals_process_change", args=[process.pk])).content.decode()
+        return reverse("approvals:start", args=[process.key]) in page
+
+    assert not offered(client)
+    assert offered(admin_client)
+    role.user_set.add(staff)
+    assert offered(client)
+    process.nodes.all().delete()
+    assert not offered(client)
+    assert not offered(admin_client)
