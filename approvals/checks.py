@@ -1,16 +1,15 @@
 """System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celery import current_app
 from django.apps import apps
 from django.core import checks
-from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import CheckMessage, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import DatabaseError, connections
 
 from notifications.directory import has_roles
+from sms_services.checks import database_check
 
 from .conf import get_settings
 from .registry import predicate_choices, resolver_choices
@@ -46,17 +45,19 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(TAG, Tags.database)
-def check_functions(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_functions(using: str) -> list[CheckMessage]:
     """Every predicate and resolver that an active process names is registered."""
     from .models import Node, Rule
 
     predicates = {name for name, _label in predicate_choices()}
     resolvers = {name for name, _label in resolver_choices()}
+    nodes = Node.objects.using(using).select_related("process")
+    rules = Rule.objects.using(using).select_related("node__process")
     named = [
-        *((node, "predicate", node.condition, predicates) for node in _stored(Node, databases)),
-        *((node, "resolver", node.escalate_resolver, resolvers) for node in _stored(Node, databases)),
-        *((rule.node, "resolver", rule.resolver, resolvers) for rule in _stored(Rule, databases, "node__process")),
+        *((node, "predicate", node.condition, predicates) for node in nodes),
+        *((node, "resolver", node.escalate_resolver, resolvers) for node in nodes),
+        *((rule.node, "resolver", rule.resolver, resolvers) for rule in rules),
     ]
     return [
         checks.Error(
@@ -70,13 +71,16 @@ def check_functions(app_configs: Any, databases: Sequence[str] | None = None, **
     ]
 
 
-@register(TAG, Tags.database)
-def check_texts(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_texts(using: str) -> list[CheckMessage]:
     """What a node is to text can be sent through its service."""
     from .models import EngineSms, Node
 
     found: list[CheckMessage] = []
-    for row in (*_stored(Node, databases, "sms_template"), *_stored(EngineSms, databases, "sms_template")):
+    # A service comes as its own kind only if it is read by itself.
+    nodes = Node.objects.using(using).select_related("process", "sms_template")
+    rows: list[Any] = [*nodes, *EngineSms.objects.using(using).select_related("sms_template")]
+    for row in rows:
         try:
             check_choice(row.sms_service, row.sms_template)
         except ValidationError as error:
@@ -91,8 +95,8 @@ def check_texts(app_configs: Any, databases: Sequence[str] | None = None, **kwar
     return found
 
 
-@register(TAG, Tags.database)
-def check_start_roles(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_start_roles(using: str) -> list[CheckMessage]:
     """No process asks for a role, in a project whose users have none, of those who begin its requests."""
     from .models import Process
 
@@ -105,18 +109,6 @@ def check_start_roles(app_configs: Any, databases: Sequence[str] | None = None, 
             hint="Take the role out of the process in admin, or let your user model have groups.",
             id="approvals.W003",
         )
-        for process in _stored(Process, databases)
+        for process in Process.objects.using(using)
         if process.start_role_id and process.is_active and process.has_start_page
     ]
-
-
-def _stored(model: Any, databases: Sequence[str] | None, *related: str) -> Iterator[Any]:
-    """The rows of a model, or nothing where its table does not exist yet."""
-    names = {field.name for field in model._meta.fields}
-    related = (*related, *({"process"} & names))
-    for alias in databases or ():
-        try:
-            if model._meta.db_table in connections[alias].introspection.table_names():
-                yield from model.objects.using(alias).select_related(*related)
-        except DatabaseError:
-            continue

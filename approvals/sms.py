@@ -31,23 +31,8 @@ def check_choice(service: SmsService | None, template: SmsTemplate | None) -> No
         )
     if template.purpose == Purpose.OTP:
         raise ValidationError({"sms_template": _("A template for one-time codes cannot be used here.")})
-    problem = template.problem_with(service)
-    if problem and not _has_code(service, template):
-        raise ValidationError({"sms_template": problem})
-
-
-def warning_about(service: SmsService, template: SmsTemplate) -> str | None:
-    """Why a service cannot send a template today, though it may any day: its platform has not approved of it (yet).
-
-    One query, a second one if it cannot; none where the template's codes were prefetched.
-    """
-    problem = template.problem_with(service)
-    return problem if problem and _has_code(service, template) else None
-
-
-def _has_code(service: SmsService, template: SmsTemplate) -> bool:
-    """Whether a service has a code for a template, approved or not."""
-    return service.sends_by_code and any(code.service_id == service.pk for code in template.codes.all())
+    if missing := template.missing_for(service):
+        raise ValidationError({"sms_template": missing})
 
 
 def _spelled(names: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ def sweep() -> None:
     """Everything whose time has come, for as long as a round may take.
 
     Each kind of work has a share of it, so that no backlog of one keeps another waiting. What one leaves of its share
-    is for those after it.
+    is for those after it, and what all have left for the texts, which come first and so could have no more than theirs.
     """
     end = time.monotonic() + ROUND_SECONDS
     now = timezone.now()
@@ -47,6 +47,7 @@ def sweep() -> None:
     for left, work in zip(range(len(kinds), 0, -1), kinds, strict=True):
         begun = time.monotonic()
         work(begun + (end - begun) / left)
+    sweep_texts(end)
 
 
 def escalate_due(run: Run, task: Task, now: datetime) -> None:

@@ -1,6 +1,5 @@
 """System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celery import current_app
@@ -8,10 +7,12 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.core import checks
-from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import CheckMessage, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections, router
+from django.db import router
 from django.utils.module_loading import import_string
+
+from sms_services.checks import database_check
 
 from .conf import Settings, get_settings
 
@@ -119,12 +120,12 @@ def check_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(TAG, Tags.database)
-def check_logins(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_logins(using: str) -> list[CheckMessage]:
     """Every enabled login can send: its service is active, and its template fits."""
     found: list[CheckMessage] = []
-    for login in _stored(databases):
-        for problem in login.problems() if login.is_active else ():
+    for login in _active(using):
+        for problem in login.problems():
             found.append(
                 checks.Warning(
                     f"The mobile login “{login}” cannot send codes. {problem}",
@@ -135,12 +136,12 @@ def check_logins(app_configs: Any, databases: Sequence[str] | None = None, **kwa
     return found
 
 
-@register(TAG, Tags.database)
-def check_notices(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_notices(using: str) -> list[CheckMessage]:
     """Whoever loses a number hears of it, where anybody can log in by one."""
     from .api import can_send_notice
 
-    if not any(login.is_active for login in _stored(databases)) or can_send_notice():
+    if not _active(using) or can_send_notice():
         return []
     return [
         checks.Warning(
@@ -151,10 +152,10 @@ def check_notices(app_configs: Any, databases: Sequence[str] | None = None, **kw
     ]
 
 
-@register(TAG, Tags.database)
-def check_policies(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_policies(using: str) -> list[CheckMessage]:
     """A client names the login that it uses, so the laxest of those in use is the one that holds."""
-    active = [login for login in _stored(databases) if login.is_active]
+    active = _active(using)
     differing = [
         name
         for name in ("allow_staff", "recycled_policy", "recycled_after_days")
@@ -171,14 +172,10 @@ def check_policies(app_configs: Any, databases: Sequence[str] | None = None, **k
     ]
 
 
-def _stored(databases: Sequence[str] | None) -> Iterator[Any]:
-    """The configurations, or nothing where their table does not exist yet."""
+def _active(using: str) -> list[Any]:
+    """The configurations that are in use."""
     from .models import MobileLogin
 
-    for alias in databases or ():
-        try:
-            if MobileLogin._meta.db_table in connections[alias].introspection.table_names():
-                # A service comes as its own kind only if it is read by itself.
-                yield from MobileLogin.objects.using(alias).select_related("template", "notice_template")
-        except DatabaseError:
-            continue
+    # A service comes as its own kind only if it is read by itself.
+    logins = MobileLogin.objects.using(using).select_related("template", "notice_template")
+    return list(logins.filter(is_active=True))

@@ -47,8 +47,10 @@ class Settings:
             ("REQUEUE_AFTER", 1),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-                self._refuse(name, f"must be a number, at least {least}")
+            fits = isinstance(value, int | float if name == "REQUEUE_AFTER" else int) and not isinstance(value, bool)
+            if not fits or value < least:
+                kind = "number" if name == "REQUEUE_AFTER" else "whole number"
+                self._refuse(name, f"must be a {kind}, at least {least}")
 
     def _refuse(self, name: str, why: str) -> None:
         raise ImproperlyConfigured(f"{SETTING}['{name}'] {why}.")

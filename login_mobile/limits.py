@@ -18,7 +18,7 @@ from .numbers import Number
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
 ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
-CAP = "cap"
+CAP, CAP_REACHED = "cap", "cap_reached"
 #: The caps of what can pause itself: that of strangers, and that of the browsers that are known.
 STRANGERS_CAPS = {PauseScope.PREFIX: "prefix_cap", PauseScope.COUNTRY: "country_cap"}
 KNOWN_CAPS = {PauseScope.PREFIX: "known_prefix_cap", PauseScope.COUNTRY: "known_country_cap"}
@@ -60,6 +60,11 @@ def caps(login: MobileLogin, number: Number, known: bool) -> Sequence[Counter]:
     ]
 
 
+def cap_reached(kind: str, login_id: int, value: str) -> Counter:
+    """That a cap was found to be reached, of which notice is taken once an hour."""
+    return Counter(CAP_REACHED, f"{kind}:{_of_login(login_id, value)}", (Window(HOUR, 1),))
+
+
 def failures(login: MobileLogin, number: str, known: bool) -> Counter:
     """Wrong codes for one number."""
     windows = (Window(HOUR, login.failures_per_hour), Window(DAY, login.failures_per_day))
@@ -84,7 +89,8 @@ def lift(number: str) -> int:
 def begin_caps_anew(login_id: int, scope: str, value: str) -> None:
     """Forget what was asked for today in a country or prefix, by strangers and by known browsers."""
     kinds = (STRANGERS_CAPS[PauseScope(scope)], KNOWN_CAPS[PauseScope(scope)])
-    empty([subject_key(kind, _of_login(login_id, value)) for kind in kinds])
+    reached = [cap_reached(kind, login_id, value).key for kind in kinds]
+    empty([*reached, *(subject_key(kind, _of_login(login_id, value)) for kind in kinds)])
 
 
 def _of_login(login_id: int, value: str) -> str:

@@ -51,13 +51,18 @@ def not_filled(user_model: Any) -> list[str]:
     These are a user name that cannot be made up, and all others that are unique, not null and not made by a default.
     """
     meta = user_model._meta
-    unique = {field.name for field in meta.concrete_fields if field.unique}
+    unique = {field.name for field in meta.concrete_fields if field.unique and not _is_key(field)}
     unique |= {names[0] for rule in meta.total_unique_constraints if len(names := rule.fields) == 1}
-    fields = [meta.get_field(name) for name in sorted(unique - {user_model.USERNAME_FIELD, meta.pk.name})]
+    fields = [meta.get_field(name) for name in sorted(unique - {user_model.USERNAME_FIELD})]
     found = [field.name for field in fields if not (field.null or field.generated or _has_varying_default(field))]
     if not _can_be_made_up(meta.get_field(user_model.USERNAME_FIELD)):
         found.insert(0, user_model.USERNAME_FIELD)
     return found
+
+
+def _is_key(field: Any) -> bool:
+    """The model's own primary key or that of a parent, or what links them: Django fills it in."""
+    return field.primary_key or (field.remote_field is not None and field.remote_field.parent_link)
 
 
 def _can_be_made_up(field: Any) -> bool:

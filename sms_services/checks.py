@@ -1,6 +1,6 @@
 """System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import current_app
@@ -9,7 +9,7 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, router, transaction
 
 from .conf import get_settings
 from .encryption import Secret, check_keys
@@ -17,6 +17,30 @@ from .exceptions import EncryptionKeyError
 from .retention import retention
 
 TAG = "sms_services"
+
+
+def database_check(tag: str) -> Callable[[Callable[[str], list[CheckMessage]]], Callable[..., list[CheckMessage]]]:
+    """Register a check that is given the alias of the database that our apps write to, if that one is to be checked.
+
+    ``migrate`` runs it before it migrates, so tables and columns may still be to come: then it has nothing to say.
+    """
+
+    def registered(check: Callable[[str], list[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
+        def guarded(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+            from .models import SmsService
+
+            using = router.db_for_write(SmsService)
+            if using not in (databases or ()):
+                return []
+            try:
+                with transaction.atomic(using=using):
+                    return check(using)
+            except DatabaseError:
+                return []
+
+        return register(tag, Tags.database)(guarded)
+
+    return registered
 
 
 @register(TAG)
@@ -74,8 +98,8 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-@register(TAG, Tags.database)
-def check_stored_secrets(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_stored_secrets(using: str) -> list[CheckMessage]:
     """Every stored secret can be decrypted with the configured keys."""
     from .models import SmsService
 
@@ -85,13 +109,13 @@ def check_stored_secrets(app_configs: Any, databases: Sequence[str] | None = Non
             hint="Put the key that encrypted it back into SMS_SERVICES['ENCRYPTION_KEYS'], or enter the secret anew.",
             id="sms_services.E003",
         )
-        for service in _stored(SmsService, databases)
+        for service in SmsService.objects.using(using)
         if service.secret_field and not _opens(getattr(service, service.secret_field))
     ]
 
 
-@register(TAG, Tags.database)
-def check_sandbox(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+@database_check(TAG)
+def check_sandbox(using: str) -> list[CheckMessage]:
     """No sandbox is active where people expect texts."""
     from .models import SandboxSms
 
@@ -103,20 +127,9 @@ def check_sandbox(app_configs: Any, databases: Sequence[str] | None = None, **kw
             hint="Deactivate it in admin, or use it on development systems only.",
             id="sms_services.W003",
         )
-        for service in _stored(SandboxSms, databases)
+        for service in SandboxSms.objects.using(using)
         if service.is_active
     ]
-
-
-def _stored(model: Any, databases: Sequence[str] | None) -> Iterator[Any]:
-    """The rows of a model, or nothing where its table does not exist yet."""
-    for alias in databases or ():
-        try:
-            tables = connections[alias].introspection.table_names()
-            if model._meta.db_table in tables:
-                yield from model.objects.using(alias)
-        except DatabaseError:
-            continue
 
 
 def _opens(secret: Secret | str) -> bool:

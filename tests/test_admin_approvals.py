@@ -8,7 +8,6 @@ from django.urls import reverse
 
 from approvals.api import approve, submit
 from approvals.models import EngineSms, Node, NodeText, Process, Rule
-from approvals.sms import warning_about
 from sms_services.models import AlibabaCloudSms, SandboxMessage, SandboxSms, SmsTemplate, TemplateCode
 from tests.approval_processes import a_process, step, task_of
 from tests.people import a_department, a_person, a_role
@@ -172,8 +171,8 @@ def test_what_is_warned_of_is_what_the_template_itself_says(template, monkeypatc
     service, other = (AlibabaCloudSms.objects.create(key=key, name=key, **ALIBABA) for key in ("main", "other"))
     TemplateCode.objects.create(template=template, service=service, code="SMS_1", platform_status="rejected")
     monkeypatch.setattr(SmsTemplate, "problem_with", lambda self, service: f"{service} says no")
-    assert warning_about(service, template) == "main says no"
-    assert warning_about(other, template) is None, "that a code is missing is an error"
+    assert template.unapproved_by(service) == "main says no"
+    assert template.unapproved_by(other) is None, "that a code is missing is an error"
 
 
 def test_the_form_previews_the_text_as_it_is_chosen(admin_client, process, sandbox, template):
@@ -358,3 +357,23 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
         assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
     paused = reverse("admin:approvals_request_changelist") + "?paused=1"
     assert not admin_client.get(paused).context["cl"].result_list
+
+
+def test_the_start_page_is_offered_to_those_who_may_begin_a_request(client, admin_client):
+    role = a_role("Sales")
+    process = a_process(step(a_person("ann")), start_role=role)
+    staff = a_person("staff", is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(codename="view_process"))
+    client.force_login(staff)
+
+    def offered(visitor):
+        page = visitor.get(reverse("admin:approvals_process_change", args=[process.pk])).content.decode()
+        return reverse("approvals:start", args=[process.key]) in page
+
+    assert not offered(client)
+    assert offered(admin_client)
+    role.user_set.add(staff)
+    assert offered(client)
+    process.nodes.all().delete()
+    assert not offered(client)
+    assert not offered(admin_client)

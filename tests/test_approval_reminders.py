@@ -268,3 +268,16 @@ def test_no_backlog_of_one_kind_keeps_the_sweep_from_another(after, people, text
     assert done["left"]
     assert NodeText.objects.filter(state=TextState.ORDERED).exists()
     assert NodeText.objects.filter(state=TextState.WAITING).exists(), "or this tests nothing"
+
+
+def test_what_the_others_leave_of_a_round_is_for_the_texts(people, texting, monkeypatch):
+    ini, ann, _ben, _cat = people
+    process = a_process(step(ann, **texting))
+    for _ in range(8):
+        submit(process, ini)
+    NodeText.objects.update(state=TextState.WAITING, notification=None, sweep_at=timezone.now())
+    seconds = count(step=0.5)  # each text takes as long
+    for module in ("sweeping", "texting"):
+        monkeypatch.setattr(f"approvals.{module}.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    sweep()
+    assert not NodeText.objects.filter(state=TextState.WAITING).exists()

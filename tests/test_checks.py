@@ -4,6 +4,7 @@ import io
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
 from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -11,6 +12,8 @@ from django.db import connection
 
 from sms_services.conf import Settings, get_settings
 from sms_services.models import SandboxSms
+from tests.approval_processes import a_process, an_approval_template, step
+from tests.login_under_test import a_login
 from tests.services_under_test import create_service, foreign_secret
 
 pytest_plugins = ["tests.services_under_test"]
@@ -155,11 +158,33 @@ class TestSandbox:
         assert "sms_services.W003" not in found("default")
 
 
-def test_checks_of_the_database_are_silent_before_the_first_migration(broker, db):
-    """`migrate` runs them while there are no tables."""
-    names = connection.introspection.table_names()
-    connection.introspection.table_names = lambda *args, **kwargs: [n for n in names if not n.startswith("sms_")]
-    try:
-        assert found("default") == {}
-    finally:
-        del connection.introspection.table_names
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sms_services_smsservice RENAME COLUMN name TO later",
+        "sms_services_smstemplate RENAME COLUMN purpose TO later",
+        "login_mobile_mobilelogin RENAME COLUMN name TO later",
+        "approvals_node RENAME COLUMN mode TO later",
+        "approvals_process RENAME TO later",
+    ],
+)
+@pytest.mark.parametrize("tag", [TAG, "login_mobile", "approvals"])
+def test_checks_of_the_database_are_silent_before_a_migration(broker, db, tag, change):
+    """`migrate` runs them while tables and columns are still to come."""
+    service = a_login().sms_service
+    a_process(step(sms_service=service, sms_template=an_approval_template()))
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {change}")
+    run_checks(tags=[tag], databases=["default"])
+    assert User.objects.count() == 0  # the transaction is whole
+
+
+def test_checks_of_the_database_look_only_into_the_one_that_is_written_to(sandbox, settings):
+    assert "sms_services.W003" in found("default")
+    settings.DATABASE_ROUTERS = [f"{__name__}.Elsewhere"]
+    assert "sms_services.W003" not in found("default")
+
+
+class Elsewhere:
+    def db_for_write(self, model: object, **hints: object) -> str:
+        return "elsewhere"

@@ -54,9 +54,9 @@ class TestChecks:
     @pytest.mark.parametrize(
         "change",
         [
-            {"TRUSTED_PROXIES": -1}, {"TRUSTED_PROXIES": "1"}, {"TRUSTED_PROXIES": True}, {"REAUTHENTICATE_AFTER": 0},
-            {"RETENTION_DAYS": 1}, {"USER_FACTORY": ""}, {"USER_FACTORY": None}, {"TOKEN_ISSUER": 5},
-            {"DEVICE_DAYS": -1}, {"REQUEUE_AFTER": None},
+            {"TRUSTED_PROXIES": -1}, {"TRUSTED_PROXIES": "1"}, {"TRUSTED_PROXIES": True}, {"TRUSTED_PROXIES": 1.0},
+            {"REAUTHENTICATE_AFTER": 0}, {"RETENTION_DAYS": 1}, {"USER_FACTORY": ""}, {"USER_FACTORY": None},
+            {"TOKEN_ISSUER": 5}, {"DEVICE_DAYS": -1}, {"REQUEUE_AFTER": None},
         ],
         ids=repr,
     )  # fmt: skip
@@ -191,6 +191,24 @@ class TestUserModels:
 
         assert not_filled(Customer) == ["email"]
 
+    @isolate_apps("login_mobile")
+    def test_of_one_with_a_table_for_what_it_adds(self):
+        class Member(User):
+            badge = models.CharField(max_length=8, unique=True)
+
+            class Meta:
+                app_label = "login_mobile"
+
+        class Linked(User):
+            key = models.BigAutoField(primary_key=True)
+            user = models.OneToOneField(User, models.CASCADE, parent_link=True, related_name="linked")
+
+            class Meta:
+                app_label = "login_mobile"
+
+        assert not_filled(Member) == ["badge"]
+        assert not_filled(Linked) == []
+
     def test_djangos_own_is_fine(self):
         assert not_filled(User) == []
 
@@ -229,6 +247,39 @@ class TestConstraints:
         third.full_clean()
         third.save()
         assert MobileLogin.objects.get(is_default=True) == third
+
+    def test_another_default_that_is_made_meanwhile_is_replaced_too(self, db, monkeypatch):
+        other, login = a_login(), a_login(key="second")
+        faster = [other]
+        save = MobileLogin.save_base
+
+        def be_slow(self: MobileLogin, **kwargs: Any) -> None:
+            while faster:
+                MobileLogin.objects.filter(pk=faster.pop().pk).update(is_default=True)
+            save(self, **kwargs)
+
+        MobileLogin.objects.update(is_default=False)
+        monkeypatch.setattr(MobileLogin, "save_base", be_slow)
+        login.save()
+        assert MobileLogin.objects.get(is_default=True) == login
+
+    def test_only_what_is_saved_changes_the_default(self, db):
+        stale, default = a_login(), a_login(key="second")
+        stale.name = "Changed"
+        stale.save(update_fields=["name"])
+        assert MobileLogin.objects.get(is_default=True) == default
+        assert MobileLogin.objects.get(pk=stale.pk).name == "Changed"
+        stale.save(update_fields=iter(["is_default"]))
+        assert MobileLogin.objects.get(is_default=True) == stale
+
+    def test_all_bounds_are_validated_at_once(self, db, django_assert_max_num_queries):
+        login = a_login()
+        with django_assert_max_num_queries(6):
+            login.full_clean()
+        login.send_pause = 1
+        assert set(errors_of(login)) == {"send_pause"}
+        with pytest.raises(ValidationError, match="below its least value"):
+            login.validate_constraints()
 
 
 class Apart:

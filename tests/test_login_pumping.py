@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -208,6 +210,27 @@ class TestPauses:
         assert f"login=main {logged}" in line
         assert resume(suspected[0])
         assert known.ask(attacked(0)).status_code == 202
+
+    def test_however_many_are_refused_at_a_cap_it_is_judged_and_logged_once_an_hour(self, front_end, clock, caplog):
+        a_login(**{**GENEROUS, "cap_per_prefix": 1, "cap_per_country": 1, "pause_below_percent": 100, "send_pause": 30})
+        known = front_end()
+        assert known.log_in(attacked(0)).status_code == 200
+        clock.shift(61)
+
+        def reached() -> int:
+            return sum("login.cap_reached" in record.getMessage() for record in caplog.records)
+
+        assert [known.ask(attacked(0)).status_code for _ in range(2)] == [202, 429]
+        assert reached() == 2  # of the prefix, and of the country
+        with CaptureQueriesContext(connection) as queries:
+            assert known.ask(attacked(0)).status_code == 429
+        assert not [query["sql"] for query in queries if "login_mobile_pause" in query["sql"]]
+        clock.shift(3540)
+        assert known.ask(attacked(0)).status_code == 429
+        assert reached() == 2
+        clock.shift(61)
+        assert known.ask(attacked(0)).status_code == 429
+        assert reached() == 4
 
     def test_that_strangers_reach_theirs_does_not_say_that_known_browsers_have(self, front_end, suspected, caplog):
         a_login(cap_per_prefix=1)

@@ -13,7 +13,7 @@ from django.dispatch import Signal
 from login_mobile import signals
 from login_mobile.api import lift_limits
 from login_mobile.flows.sending import send
-from login_mobile.models import Challenge, MobileNumber
+from login_mobile.models import Challenge, MobileLogin, MobileNumber
 from sms_services.models import SandboxMessage, SmsMessage
 from tests.login_under_test import GENEROUS, NUMBER, OTHER, FrontEnd, a_login, a_user, at_once, codes_sent, error, wrong
 
@@ -178,3 +178,14 @@ def test_limits_of_a_number_are_exact_when_codes_are_entered_at_once_for_many_ch
     )
     assert sum(Challenge.objects.values_list("attempts", flat=True)) == 7
     assert sum(answer.status_code == 429 for answer in answers) >= 1
+
+
+def test_of_two_logins_that_are_made_the_default_at_once_one_is_it(broker, transactional_db):
+    a_login()
+    logins = [a_login(key=key, is_default=False) for key in ("first", "second")]
+    for _round in range(5):
+        MobileLogin.objects.update(is_default=False)
+        for login in logins:
+            login.is_default = True
+        at_once([login.save for login in logins])
+        assert MobileLogin.objects.get(is_default=True) in logins

@@ -430,6 +430,23 @@ class TestSending:
         assert "rejected" in told[0]
         assert "no template code" in told[1]
 
+    def test_sending_goes_by_the_code_of_now_where_the_codes_were_prefetched(self, service, template):
+        (prefetched,) = SmsTemplate.objects.filter(pk=template.pk).prefetch_related("codes")
+        template.codes.update(code="SMS_100009")
+        assert prefetched.code_for(service) == "SMS_100009"
+        template.codes.update(platform_status=TemplateStatus.REJECTED)
+        with pytest.raises(UnusableTemplate, match="rejected"):
+            prefetched.registration_for(service)
+
+    def test_what_is_missing_is_told_apart_from_what_is_not_approved(self, service, template):
+        assert (template.missing_for(service), template.unapproved_by(service)) == (None, None)
+        template.codes.update(platform_status=TemplateStatus.REJECTED)
+        assert template.missing_for(service) is None
+        assert "rejected" in template.unapproved_by(service)
+        template.codes.all().delete()
+        assert "no template code" in template.missing_for(service)
+        assert template.unapproved_by(service) is None
+
     def test_admin_marks_it_in_lists_and_forms(self, admin_client, service, template):
         template.codes.update(platform_status=TemplateStatus.REJECTED, platform_reason="Say who sends it")
         listed = admin_client.get(reverse("admin:sms_services_smstemplate_changelist")).content.decode()

@@ -10,7 +10,7 @@ from sms_services.admin.preview import Preview
 from sms_services.choices import Purpose
 from sms_services.models import SmsService, SmsTemplate, TemplateCode
 
-from ..sms import VARIABLES, warning_about
+from ..sms import VARIABLES
 
 #: What the preview says in the place of the variables.
 SAMPLE_NICK = "Alex"
@@ -46,7 +46,7 @@ class ChoosesText:
                 % {"service": self.chosen_service}
             )
         if self.chosen_service is not None and self.chosen_template is not None:
-            found.extend(filter(None, [warning_about(self.chosen_service, self.chosen_template)]))
+            found.extend(filter(None, [self.chosen_template.unapproved_by(self.chosen_service)]))
         return found
 
     def _chosen_pk(self: Any, name: str) -> Any:

@@ -14,7 +14,6 @@ from ..choices import NodeKind, RequestStatus, RuleSource
 from ..models import Node, Process, Rule
 from ..names import name_of
 from ..registry import predicate_choices, resolver_choices
-from ..sms import warning_about
 
 WIDTH = 420
 _PADDING, _GAP, _LINE, _TITLE_LINE, _PILL = 16, 34, 19, 22, 34
@@ -115,7 +114,7 @@ def _step(node: Node, labels: dict[str, Any]) -> Step:
         }
         if not node.sms_service.is_active:
             problems.append(_("“%(service)s” is deactivated.") % {"service": node.sms_service})
-        problems.extend(filter(None, [warning_about(node.sms_service, node.sms_template)]))
+        problems.extend(filter(None, [node.sms_template.unapproved_by(node.sms_service)]))
     if node.condition and node.condition not in labels:
         problems.append(_("The condition “%(name)s” is not registered.") % {"name": node.condition})
     return Step(node, who, text, str(labels.get(node.condition, node.condition)), problems)

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from ..choices import RequestStatus
 from ..copying import copy_process
 from ..models import Node, Process, Request
+from ..starting import startable
 from .durations import duration_field
 from .picture import picture_of, steps_of
 
@@ -140,6 +141,7 @@ class ProcessAdmin(admin.ModelAdmin):
                 "may_add_steps": request.user.has_perm("approvals.add_node"),
                 "may_order": may_change and request.user.has_perm("approvals.change_node"),
                 "may_copy": self.has_add_permission(request),
+                "may_start": startable(request.user).filter(pk=process.pk).exists(),
             }
         return super().render_change_form(request, context, *args, **kwargs)
 

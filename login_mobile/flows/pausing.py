@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from sms_services.logs import log
 
-from .. import limits
+from .. import buckets, limits
 from ..choices import ChallengeState, PauseReason, PauseScope, Sending
 from ..exceptions import ErrorCode, Refusal
 from ..models import MobileLogin, Pause
@@ -41,14 +41,16 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> None:
     """A cap of a day is reached. If its codes are not being used, that was no rush but an attack.
 
     The cap of known browsers keeps people out whom no pause does, so the log says that it is reached. To resume what
-    has paused begins it anew too.
+    has paused begins it anew too. However many are refused, this is done once an hour: no new codes are to be judged.
     """
     for scope in PauseScope:
         value = _value(scope, number.country, number.prefix)
-        if limits.KNOWN_CAPS[scope] in full:
-            seen = _in_logs(scope, value)
-            log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
-        if not full.isdisjoint({limits.STRANGERS_CAPS[scope], limits.KNOWN_CAPS[scope]}):
+        for kind in full & {limits.STRANGERS_CAPS[scope], limits.KNOWN_CAPS[scope]}:
+            if not _is_news(limits.cap_reached(kind, login.pk, value)):
+                continue
+            if kind == limits.KNOWN_CAPS[scope]:
+                seen = _in_logs(scope, value)
+                log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
             _judge(login, scope, value, PauseReason.CAP, _sample(login, scope, value, timezone.now()))
 
 
@@ -60,6 +62,16 @@ def judge(login: MobileLogin, country: str, prefix: str) -> None:
         sample = _sample(login, scope, value, before)
         if len(sample) >= _sample_size(login, scope):
             _judge(login, scope, value, PauseReason.UNUSED, sample)
+
+
+def _is_news(counter: buckets.Counter) -> bool:
+    if buckets.wait_for([counter]):
+        return False
+    try:
+        buckets.take([counter])
+    except (buckets.Full, Refusal):
+        return False
+    return True
 
 
 def _value(scope: PauseScope, country: str, prefix: str) -> str:

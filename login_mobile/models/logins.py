@@ -1,17 +1,16 @@
 """Configurations of the login: through what codes leave, for whom, and within which limits."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.db.models import Case, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.conf import get_settings as get_sms_settings
-from sms_services.exceptions import UnusableTemplate
 from sms_services.models import SmsService, SmsTemplate
 
 from ..choices import RecycledPolicy
@@ -207,21 +206,36 @@ class MobileLogin(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["default_mark"], name="one_default_login"),
-            *(
-                models.CheckConstraint(condition=Q(**{f"{field}__range": bounds}), name=f"login_{field}_in_bounds")
-                for field, bounds in BOUNDS.items()
+            # One, because validating each takes a query. Which field it is, the fields' own validators say.
+            models.CheckConstraint(
+                condition=Q(**{f"{field}__range": bounds for field, bounds in BOUNDS.items()}),
+                name="login_in_bounds",
+                violation_error_message=_("A number of this login is below its least value or above its greatest."),
             ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(MobileLogin)):
-            if self.is_default:
-                others = MobileLogin.objects.using(kwargs.get("using") or router.db_for_write(MobileLogin))
-                others.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
-            super().save(*args, **kwargs)
+    def save(self, *, using: str | None = None, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        using = using or router.db_for_write(MobileLogin, instance=self)
+        if update_fields is not None:
+            update_fields = frozenset(update_fields)
+        kwargs |= {"using": using, "update_fields": update_fields}
+        if not self.is_default or (update_fields is not None and "is_default" not in update_fields):
+            super().save(**kwargs)
+            return
+        try:
+            self._save_as_default(**kwargs)
+        except IntegrityError:
+            self._save_as_default(**kwargs)  # somebody made another one the default at the same moment
+
+    def _save_as_default(self, *, using: str, **kwargs: Any) -> None:
+        """Save it in the place of the default there was."""
+        with transaction.atomic(using=using):
+            others = MobileLogin.objects.using(using).filter(is_default=True).exclude(pk=self.pk)
+            others.update(is_default=False)
+            super().save(using=using, **kwargs)
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
         """All but the one default: ``save`` makes this the default in the place of the other."""
@@ -239,7 +253,7 @@ class MobileLogin(models.Model):
         """Why no code can leave now, in words for an admin; empty if nothing is known to be wrong."""
         found = [str(problem) for _field, problem in self._problems()]
         templates = [template for template in (self.template, self.notice_template) if template is not None]
-        found += [problem for template in templates if (problem := _unapproved(template, self.sms_service))]
+        found += [problem for template in templates if (problem := template.unapproved_by(self.sms_service))]
         if not self.sms_service.is_active:
             found.append(
                 str(_("The SMS service “%s” is deactivated, so no code leaves. Activate it.") % self.sms_service)
@@ -271,8 +285,8 @@ class MobileLogin(models.Model):
                 _("The template “%s” is not for one-time codes, whose variables are never stored readably. "
                   "Change its purpose, or choose another.") % template,
             )  # fmt: skip
-        if (unusable := _unusable(template, service)) is not None:
-            yield "template", unusable
+        if (missing := template.missing_for(service)) is not None:
+            yield "template", missing
         names = set(template.variable_names)
         if "code" not in names:
             yield (
@@ -293,8 +307,8 @@ class MobileLogin(models.Model):
             )
 
     def _problems_of_notice(self, service: SmsService, template: SmsTemplate) -> Iterator[tuple[str, Any]]:
-        if (unusable := _unusable(template, service)) is not None:
-            yield "notice_template", unusable
+        if (missing := template.missing_for(service)) is not None:
+            yield "notice_template", missing
         if template.variable_names:
             yield "notice_template", _("The notice has no variables. Take them out of “%s”.") % template
 
@@ -302,21 +316,3 @@ class MobileLogin(models.Model):
     def default_region(self) -> str:
         """The country of numbers that are written without one; empty if there is none."""
         return self.regions[0] if self.regions else ""
-
-
-def _unusable(template: SmsTemplate, service: SmsService) -> str | None:
-    """What the service lacks of the template: a code, or a text. That a code waits for approval may change any day."""
-    try:
-        template.registration_for(service)
-    except UnusableTemplate as problem:
-        return None if _has_code(template, service) else str(problem)
-    return None
-
-
-def _unapproved(template: SmsTemplate, service: SmsService) -> str | None:
-    """Why the platform would refuse the code that the service has for the template."""
-    return template.problem_with(service) if _has_code(template, service) else None
-
-
-def _has_code(template: SmsTemplate, service: SmsService) -> bool:
-    return service.sends_by_code and template.codes.filter(service_id=service.pk).exists()

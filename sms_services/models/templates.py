@@ -1,6 +1,6 @@
 """Templates: what a text says, and under which code a service knows it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from django.core.exceptions import ValidationError
 from django.db import models, router
@@ -133,33 +133,21 @@ class SmsTemplate(models.Model):
             UnusableTemplate: the service needs a code and has none, or needs a text and there is none; or its
                 platform does not approve of the template.
         """
-        if not service.sends_by_code:
-            if not self.text:
-                raise UnusableTemplate(
-                    gettext("The template “%(template)s” has no text, and “%(service)s” sends texts. Enter one.")
-                    % {"template": self, "service": service}
-                )
-            return TemplateCode()
-        registration = self._code_row(service)
-        if registration is None:
-            raise UnusableTemplate(
-                gettext(
-                    "The template “%(template)s” has no template code for “%(service)s”, which sends by code. "
-                    "Add the code that the platform shows for it."
-                )
-                % {"template": self, "service": service}
-            )
-        if problem := registration.problem:
-            raise UnusableTemplate(f"{self}: {problem}")
+        registration = self._found(service, self._stored_code)
+        if registration.problem:
+            raise UnusableTemplate(f"{self}: {registration.problem}")
         return registration
 
-    def _code_row(self, service: SmsService) -> "TemplateCode | None":
-        if not self.pk or not service.pk:
-            return None
-        if "codes" in getattr(self, "_prefetched_objects_cache", ()):
-            return next((row for row in self.codes.all() if row.service_id == service.pk), None)
-        using = router.db_for_read(TemplateCode, instance=self)
-        return fetch(TemplateCode, using, template_id=self.pk, service_id=service.pk)
+    def missing_for(self, service: SmsService) -> str | None:
+        """What a service lacks to send this template, a code or a text, in words for a person; ``None``: nothing.
+
+        Whether a platform approves of a code is another matter, which may change any day (``unapproved_by``).
+        """
+        try:
+            self._found(service, self._known_code)
+        except UnusableTemplate as problem:
+            return str(problem)
+        return None
 
     def problem_with(self, service: SmsService) -> str | None:
         """Why this template could not be sent through a service now, in words for a person; ``None`` if it can.
@@ -171,10 +159,47 @@ class SmsTemplate(models.Model):
         if service.problem:
             return service.problem
         try:
-            self.registration_for(service)
+            registration = self._found(service, self._known_code)
         except UnusableTemplate as problem:
             return str(problem)
-        return None
+        return f"{self}: {registration.problem}" if registration.problem else None
+
+    def unapproved_by(self, service: SmsService) -> str | None:
+        """``problem_with``, where nothing is missing: the platform does not approve of the template (yet)."""
+        problem = self.problem_with(service)
+        return problem if problem and self.missing_for(service) is None else None
+
+    def _found(self, service: SmsService, code_of: "Callable[[SmsService], TemplateCode | None]") -> "TemplateCode":
+        if not service.sends_by_code:
+            if not self.text:
+                raise UnusableTemplate(
+                    gettext("The template “%(template)s” has no text, and “%(service)s” sends texts. Enter one.")
+                    % {"template": self, "service": service}
+                )
+            return TemplateCode()
+        registration = code_of(service)
+        if registration is None:
+            raise UnusableTemplate(
+                gettext(
+                    "The template “%(template)s” has no template code for “%(service)s”, which sends by code. "
+                    "Add the code that the platform shows for it."
+                )
+                % {"template": self, "service": service}
+            )
+        return registration
+
+    def _stored_code(self, service: SmsService) -> "TemplateCode | None":
+        """As it is now: what an admin changes counts at once."""
+        if not self.pk or not service.pk:
+            return None
+        using = router.db_for_read(TemplateCode, instance=self)
+        return fetch(TemplateCode, using, template_id=self.pk, service_id=service.pk)
+
+    def _known_code(self, service: SmsService) -> "TemplateCode | None":
+        """As it was prefetched, if it was."""
+        if "codes" in getattr(self, "_prefetched_objects_cache", ()):
+            return next((row for row in self.codes.all() if row.service_id == service.pk), None)
+        return self._stored_code(service)
 
 
 class TemplateCode(models.Model):
