@@ -39,7 +39,8 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         checks.Warning(
             "The sweep of approvals is not scheduled: nobody is reminded, and nothing is escalated.",
-            hint="Add the task 'approvals.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds.",
+            hint="Add the task 'approvals.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds. If it is there, "
+            "import your Celery app in your project's __init__.py.",
             id="approvals.W001",
         )
     ]

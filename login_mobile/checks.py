@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from sms_services.checks import database_check
@@ -65,7 +66,26 @@ def check_users(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
-def check_backend(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Where the pages are mounted, the backend and the tasks are there."""
+    return [*_without_backend(), *_without_schedule()] if _is_mounted() else []
+
+
+@database_check(TAG)
+def check_setup_of_own_pages(using: str) -> list[CheckMessage]:
+    """The same for projects with pages of their own. Who only keeps numbers here needs neither."""
+    return [*_without_backend(), *_without_schedule()] if not _is_mounted() and _active(using) else []
+
+
+def _is_mounted() -> bool:
+    try:
+        reverse("login_mobile:login")
+    except (NoReverseMatch, ImproperlyConfigured, AttributeError):  # the last: no ROOT_URLCONF at all
+        return False
+    return True
+
+
+def _without_backend() -> list[CheckMessage]:
     """Our backend, or a subclass of it, is among those that are asked."""
     from .backends import MobileBackend
 
@@ -85,6 +105,23 @@ def check_backend(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def _without_schedule() -> list[CheckMessage]:
+    """The sweep and the purge are scheduled."""
+    if apps.is_installed("django_celery_beat"):
+        return []
+    scheduled = {entry.get("task") for entry in (current_app.conf.beat_schedule or {}).values()}
+    return [
+        checks.Warning(
+            f"The task {task!r} is not scheduled: what a broker loses is never sent, or nothing is ever deleted.",
+            hint="Add it to CELERY_BEAT_SCHEDULE: the sweep every ten seconds, the purge once a day. If it is there, "
+            "import your Celery app in your project's __init__.py.",
+            id="login_mobile.W001",
+        )
+        for task in _TASKS
+        if task not in scheduled
+    ]
+
+
 @register(TAG)
 def check_one_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Challenges and messages are written in one transaction."""
@@ -100,23 +137,6 @@ def check_one_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             hint="Let your database router send both to the same one.",
             id="login_mobile.E004",
         )
-    ]
-
-
-@register(TAG)
-def check_schedule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The sweep and the purge are scheduled."""
-    if apps.is_installed("django_celery_beat"):
-        return []
-    scheduled = {entry.get("task") for entry in (current_app.conf.beat_schedule or {}).values()}
-    return [
-        checks.Warning(
-            f"The task {task!r} is not scheduled: what a broker loses is never sent, or nothing is ever deleted.",
-            hint="Add it to CELERY_BEAT_SCHEDULE: the sweep every ten seconds, the purge once a day.",
-            id="login_mobile.W001",
-        )
-        for task in _TASKS
-        if task not in scheduled
     ]
 
 

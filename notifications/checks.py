@@ -118,7 +118,8 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(
             checks.Warning(
                 "The sweep of notifications is not scheduled: scheduled ones never begin, and none ever ends.",
-                hint="Add the task 'notifications.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds.",
+                hint="Add the task 'notifications.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds. If it is there, "
+                "import your Celery app in your project's __init__.py.",
                 id="notifications.W001",
             )
         )

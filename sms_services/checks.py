@@ -91,7 +91,8 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(
             checks.Warning(
                 "The sweep is not scheduled: what a broker loses or a dead worker leaves is never looked after.",
-                hint="Add the task 'sms_services.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds.",
+                hint="Add the task 'sms_services.sweep' to CELERY_BEAT_SCHEDULE, every ten seconds. If it is there, "
+                "import your Celery app in your project's __init__.py.",
                 id="sms_services.W002",
             )
         )

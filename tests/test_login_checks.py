@@ -26,6 +26,10 @@ from tests.login_under_test import a_login, front_end  # noqa: F401 - a fixture
 pytest_plugins = ["tests.login_under_test"]
 
 
+#: A project that mounts nothing of ours.
+urlpatterns: list[Any] = []
+
+
 def found(*databases: str) -> dict[str, Any]:
     """What our checks say now, by id."""
     return {message.id: message for message in run_checks(tags=[TAG], databases=list(databases))}
@@ -83,6 +87,15 @@ class TestChecks:
     def test_e003_the_backend_is_missing(self, settings):
         settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
         assert "login_mobile.backends.MobileBackend" in found()["login_mobile.E003"].hint
+
+    def test_who_only_keeps_numbers_here_needs_neither_backend_nor_tasks(self, settings, broker, db):
+        settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+        settings.ROOT_URLCONF = __name__
+        broker.app.conf.beat_schedule = {}
+        needed = {"login_mobile.E003", "login_mobile.W001"}
+        assert not needed & set(found("default"))
+        a_login()  # with pages of their own
+        assert needed <= set(found("default"))
 
     def test_e003_a_subclass_will_do(self, settings):
         settings.AUTHENTICATION_BACKENDS = ["tests.test_login_accounts.OnlyAda"]

@@ -1,5 +1,6 @@
 """The wheel holds what a host project needs and nothing else, and works in one that follows the README."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.host_suite import copy_of_host, outcomes, run_pytest
 
@@ -149,3 +151,26 @@ def test_a_host_project_that_follows_the_readme_can_send(wheel, tmp_path):
         (tmp_path / name).write_text(f"{text}#{additions[name]}")
     run(*PIP, "install", "--quiet", "--no-deps", "--target", "installed", str(wheel), cwd=tmp_path)
     assert run(sys.executable, "-I", "-c", HOST_PROGRAM, cwd=tmp_path).strip().endswith("sent")
+
+
+def test_the_quick_starts_can_be_followed_one_after_the_other(tmp_path):
+    pages = {
+        "README.md": "## Install into your project",
+        "docs/notifications.md": "## Quick start",
+        "docs/approvals.md": "## Quick start",
+        "docs/mobile-login.md": "## Set it up",
+    }
+    for name, text in HOST.items():
+        (tmp_path / name).write_text(text)
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    environment["SMS_ENCRYPTION_KEYS"] = Fernet.generate_key().decode()
+    for page, title in pages.items():
+        chapter = (ROOT / page).read_text().partition(title)[2].partition("\n## ")[0]
+        for block in re.findall(r"```python\n(.*?)```", chapter, re.DOTALL):
+            for name, addition in re.findall(r"^# (\w+\.py)(.*?)(?=^# \w+\.py|\Z)", block, re.DOTALL | re.MULTILINE):
+                with (tmp_path / name).open("a") as file:
+                    # login_mobile is there already, as the page says it may be.
+                    file.write("\n#" + addition.replace('INSTALLED_APPS += ["login_mobile"]', ""))
+        command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (page, done.stderr)
