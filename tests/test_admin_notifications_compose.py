@@ -99,8 +99,17 @@ class TestBeforeSending:
         SandboxSms.objects.filter(pk=sandbox.pk).update(price_per_segment=Decimal("0.0500"), currency="EUR")
         fields = form(sandbox, alarm, departments=[each.pk for each in two_halls], _refresh="all")
         words = words_of(admin_client.post(COMPOSE, fields))
-        assert "First name: Pump 7 fails" in words
+        assert "[First name]: Pump 7 fails" in words
         assert "About 0.10 EUR = 2 texts × 1 segment × 0.05 EUR" in words
+
+    def test_the_language_of_the_admin_changes_no_costs(self, admin_client, sandbox, alarm, two_halls):
+        SandboxSms.objects.filter(pk=sandbox.pk).update(price_per_segment=Decimal("0.0500"), currency="EUR")
+        alarm.text = f"{alarm.text} {'x' * 100}"  # two segments if a character were not in GSM-7
+        alarm.save()
+        fields = form(sandbox, alarm, departments=[each.pk for each in two_halls], _refresh="all")
+        answer = admin_client.post(COMPOSE, fields, headers={"accept-language": "zh-hans"})
+        assert "[名字]" in words_of(answer)
+        assert answer.context["overview"].estimate.segments == 1
 
     def test_without_a_price_there_is_no_estimate(self, admin_client, sandbox, alarm, two_halls):
         fields = form(sandbox, alarm, departments=two_halls[0].pk, _refresh="all")

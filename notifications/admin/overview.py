@@ -72,17 +72,23 @@ def summary_of(form: Composing) -> RecipientsSummary | None:
 
 
 def preview_of(form: Composing) -> Preview | None:
-    """The text with the variables as they are at the moment, counted by the rules of the service that is chosen."""
+    """The text with the variables as they are at the moment, counted by the rules of the service that is chosen.
+
+    What is looked up on each recipient is shown by the field's label, and counted by its name in code: a label counts
+    differently in each language.
+    """
     if form.chosen_template is None or not form.chosen_template.text:
         return None
-    values = {}
+    shown, counted = {}, {}
     for name, (source, text) in form.shown_variables().items():
         if source.startswith(FIELD):
-            values[name] = str(field_label(source.removeprefix(FIELD)))
+            path = source.removeprefix(FIELD)
+            shown[name], counted[name] = f"[{field_label(path)}]", path.rpartition("__")[2]
         elif source == TEXT:
-            values[name] = text
+            shown[name] = counted[name] = text
     services = None if form.chosen_service is None else [form.chosen_service]
-    return replace(Preview.of(form.chosen_template.text, values, services), samples=())
+    wording = form.chosen_template.text
+    return replace(Preview.of(wording, counted, services), text=Preview.of(wording, shown, ()).text, samples=())
 
 
 def _estimate(service: SmsService | None, preview: Preview | None, people: int | None) -> Estimate | None:
