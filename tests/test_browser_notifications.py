@@ -86,6 +86,7 @@ def choose(page, field, *names):
 
 
 def fits(page):
+    page.wait_for_load_state()
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
