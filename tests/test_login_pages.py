@@ -476,12 +476,51 @@ def test_a_number_is_changed_after_confirming_who_it_is(ada):
     assert ada.get("/login/number/").url == f"{CONFIRM}?next=%2Flogin%2Fnumber%2F"
     assert ada.submit(f"{CONFIRM}?next=/login/number/").url == "/login/confirm/code/"
     assert ada.enter(url="/login/confirm/code/").url == "/login/number/"
+    own = ada.ask(NUMBER, url="/login/number/")
+    assert own.status_code == 409
+    assert "This is your number already." in text(own)
     ada.ask(OTHER, url="/login/number/")
     assert "Change number" in text(ada.get("/login/number/code/"))
     assert ada.enter(OTHER, url="/login/number/code/").url == ACCOUNT
     assert MobileNumber.objects.get().number == OTHER
     newest = SandboxMessage.objects.filter(phone_number=NUMBER).order_by("-pk")[0].text.reveal()
     assert not re.search(r"\d{6}", newest)  # the notice
+    assert "Your number was changed." in text(ada.get(ACCOUNT))
+
+
+def test_the_pages_of_an_account_go_by_the_login_by_which_somebody_came(visitor, login, no_pause):
+    """Its countries, the service of its codes, and that of the notice to the old number."""
+    shop = SandboxSms.objects.create(key="shop", name="Shop")
+    own = SmsTemplate.objects.create(key="shop-notice", name="Shop notice", text="Told by the shop.")
+    a_login(shop, key="shop", name="Shop", is_default=False, regions=["US"], notice_template=own, **GENEROUS)
+    MobileLogin.objects.filter(pk=login.pk).update(regions=["CN"])
+    assert visitor.get(f"{ACCOUNT}?config=shop").url == "/login/?next=%2Flogin%2Faccount%2F&config=shop"
+    assert visitor.ask(url="/login/?config=shop").url == CODE
+    assert visitor.enter().url == ACCOUNT
+    later(visitor)
+    visitor.submit(f"{CONFIRM}?next=/login/number/")
+    assert visitor.enter(url="/login/confirm/code/").url == "/login/number/"
+    assert "<select" not in visitor.get("/login/number/").content.decode()
+    assert visitor.ask(OTHER, url="/login/number/").url == "/login/number/code/"
+    assert "config=shop" in visitor.get("/login/number/code/").content.decode()
+    assert visitor.enter(OTHER, url="/login/number/code/").url == ACCOUNT
+    assert visitor.submit("/login/number/remove/").url == ACCOUNT
+    texts = SandboxMessage.objects.order_by("pk")
+    assert {row.service.key for row in texts} == {"shop"}
+    assert [row.text.reveal() for row in texts if "code" not in row.text.reveal()] == ["Told by the shop."] * 2
+
+
+def test_an_account_takes_another_login_from_the_address_and_forgets_one_that_is_gone(ada):
+    shop = a_login(key="shop", name="Shop", is_default=False, regions=["CN"])
+    assert ada.get(f"{ACCOUNT}?config=nope").status_code == 404
+    assert ada.get("/login/?config=shop&next=/").url == ACCOUNT
+    assert "China (+86)" in ada.get("/login/number/").content.decode()
+    assert "<select" not in ada.get("/login/number/").content.decode()
+    MobileLogin.objects.filter(pk=shop.pk).update(is_active=False)
+    assert ada.get("/login/number/").status_code == 403
+    assert ada.get(f"{ACCOUNT}?config=shop").status_code == 200
+    shop.delete()
+    assert "<select" in ada.get("/login/number/").content.decode()
 
 
 def test_who_it_is_is_confirmed_by_password_too(visitor, login):
