@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import path
 from django.utils import timezone
 
+from config.urls import urlpatterns as project_urls
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.login_under_test import GENEROUS, NUMBER, OTHER, a_login, a_user, codes_sent, wrong
@@ -241,7 +247,13 @@ def test_a_throttled_number_is_told_when_to_come_back(visitor, login):
     page = response.content.decode()
     assert f'data-countdown="{response["Retry-After"]}"' in page
     assert re.search(r"Try again in \d+ seconds?", text(response))
+    assert "A code for this number was asked for just now." in text(response)
     assert 'value="+12065550123"' in page  # the number stays
+    assert f'href="{CODE}"' in page  # and there is a way on for whoever has the code by now
+    MobileLogin.objects.update(sends_per_hour=1)
+    assert "Too many tries." in text(visitor.ask())
+    stranger = Visitor(visitor._work)
+    assert f'href="{CODE}"' not in stranger.ask().content.decode()
 
 
 def test_what_is_paused_says_so(visitor, login):
@@ -596,6 +608,33 @@ def test_a_code_for_one_purpose_does_not_do_for_another(ada):
     response = ada.enter(OTHER)
     assert response.status_code == 404
     assert MobileNumber.objects.get().number == NUMBER
+
+
+def test_the_documented_examples_work(broker, settings, tmp_path, monkeypatch):
+    """Those of mobile-login.md, one after the other in one module."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "mobile-login.md").read_text()
+    chapter = page.partition("## From your own code")[2].partition("\n## ")[0]
+    example: Any = ModuleType("documented_example")
+    for block in re.findall(r"```python\n(.*?)```", chapter, re.DOTALL):
+        exec(block, vars(example))
+    urls = [path(f"{name}/", getattr(example, name), name=name) for name in ("ask", "enter")]
+    example.urlpatterns = [*urls, path("", example.enter, name="home"), *project_urls]
+    monkeypatch.setitem(sys.modules, example.__name__, example)
+    settings.ROOT_URLCONF = example.__name__
+    settings.TEMPLATES = [{**django_settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    for name in ("ask", "enter"):
+        (tmp_path / f"{name}.html").write_text("{{ error }}")
+
+    browser = Client()
+    assert browser.get("/ask/").status_code == 200
+    assert "not a valid phone number" in text(browser.post("/ask/", {"phone": "12"}))
+    assert browser.post("/ask/", {"phone": NUMBER}).url == "/enter/"
+    while broker.work():
+        pass
+    assert browser.post("/enter/", {"code": wrong(codes_sent(NUMBER)[0])}).status_code == 400
+    assert browser.post("/enter/", {"code": codes_sent(NUMBER)[0]}).url == "/"
+    assert example.owner(NUMBER).pk == int(browser.session["_auth_user_id"])
+    assert example.import_number(a_user(), OTHER).number == OTHER
 
 
 def test_templates_are_overridden_by_name(visitor, login, settings, tmp_path):

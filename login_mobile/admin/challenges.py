@@ -96,6 +96,13 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("masked_number", "country_name", "shown_user", "standing", "attempts_words", "message_link")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without a user where none has asked: for a login, nobody looks up whose number it is, and nobody tells."""
+        first, *others = super().get_fieldsets(request, obj)
+        if obj is not None and obj.user_id is None:
+            first = (first[0], {"fields": tuple(field for field in first[1]["fields"] if field != "shown_user")})
+        return [first, *others]
+
     @admin.display(description=_("phone number"))
     def masked_number(self, challenge: Challenge) -> str:
         return mask(challenge.phone_number)
@@ -104,7 +111,7 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
     def country_name(self, challenge: Challenge) -> str:
         return country_name(challenge.country)
 
-    @admin.display(description=_("user"))
+    @admin.display(description=_("asked for by"))
     def shown_user(self, challenge: Challenge) -> Any:
         return _user_link(challenge.user) if challenge.user else "-"
 
@@ -124,10 +131,10 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
 
     @admin.display(description=_("message"))
     def message_link(self, challenge: Challenge) -> Any:
-        if not challenge.message_id:
+        if challenge.message is None:
             return "-"
         url = reverse("admin:sms_services_smsmessage_change", args=[challenge.message_id])
-        return format_html('<a href="{}">{}</a>', url, challenge.message_id)
+        return format_html('<a href="{}">{}</a>', url, challenge.message.get_status_display())
 
 
 def _user_link(user: Any) -> Any:

@@ -97,6 +97,33 @@ class NumberForm(forms.Form):
         return _normalized(self.cleaned_data["phone_number"])
 
 
+class LiftForm(NumberForm):
+    """Whose limits begin anew: a number's, an address's, or both."""
+
+    address = forms.GenericIPAddressField(
+        label=_("Address"),
+        required=False,
+        unpack_ipv4=True,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "vTextField", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, own_address: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["phone_number"].required = False
+        self.fields["address"].help_text = _(
+            "An IP address, as the log of your web server has it; yours is %(address)s. All of an IPv6 /48 begin anew."
+        ) % {"address": own_address}
+
+    def clean_phone_number(self) -> str:
+        return super().clean_phone_number() if self.cleaned_data["phone_number"] else ""
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and not any(cleaned.values()):
+            raise forms.ValidationError(_("Enter a phone number, an address, or both."), code="required")
+        return cleaned
+
+
 class ReviewNumberForm(forms.ModelForm):
     """A number with a fixed code. Neither is shown again.
 

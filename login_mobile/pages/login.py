@@ -187,5 +187,6 @@ def _show(
         "next": next_url,
         "config": key,
         "notice": Notice.of(refusal) if refusal and not form.errors else None,
+        "has_code": bool(refusal and refusal.retry_after and Pending.of(request, LOGIN)),
     }
     return answer(request, "login.html", context, refusal)
