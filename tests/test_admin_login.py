@@ -180,8 +180,10 @@ def test_the_kill_switch_has_its_own_permission(staff_client, login):
     assert MobileLogin.objects.get().is_active
 
     client = staff_client("view_mobilelogin", "switch_mobilelogin")
-    assert client.get(url).status_code == 405
+    assert "nobody logs in or registers by it" in client.get(url).content.decode()
+    assert MobileLogin.objects.get().is_active
     assert client.post(url, {"active": "0"}).status_code == 302
+    assert client.get(url).url == reverse(CHANGE, args=[login.pk])
     assert not MobileLogin.objects.get().is_active
     assert b"switched off" in client.get(reverse(CHANGE, args=[login.pk])).content
     assert LogEntry.objects.get(user__username="staff1").object_id == str(login.pk)
@@ -253,14 +255,14 @@ def test_an_admin_sees_why_requests_were_refused_and_lifts_the_limits_of_an_addr
     Pause.objects.create(login=login, scope="country", value="CN", active_key=Pause.key_of(login.pk, "country", "CN"))
     assert [ada.ask(phone).status_code for phone in (number(5), number(6), "+8613800000001")] == [429, 429, 503]
     assert admin_client.get(figures).context["refusals"] == [
-        ("Codes from one address used up", 2),
+        ("Codes from one IP address used up", 2),
         ("Asked again within the pause between two codes", 1),
         ("Country or prefix paused", 1),
     ]
     assert lift in admin_client.get(figures).content.decode()
 
     assert "yours is 127.0.0.1" in admin_client.get(lift).content.decode()
-    assert "an address, or both" in admin_client.post(lift, {}).content.decode()
+    assert "an IP address, or both" in admin_client.post(lift, {}).content.decode()
     assert admin_client.post(lift, {"address": "nowhere"}).status_code == 200
     assert ada.ask(number(5)).status_code == 429
     assert admin_client.post(lift, {"address": "2001:0db8:0::ffff"}).status_code == 302
@@ -294,6 +296,27 @@ def test_a_challenge_names_who_asked_where_somebody_did_and_leads_to_its_message
     page = admin_client.get(f"/admin/login_mobile/challenge/{own.pk}/change/").content.decode()
     assert "Asked for by" in page
     assert ">ada</a>" in page
+
+
+@pytest.mark.parametrize("path", ["challenge/", "pause/", "mobilenumber/", "reviewnumber/"])
+def test_empty_lists_say_what_would_be_there(admin_client, path):
+    page = admin_client.get(f"/admin/login_mobile/{path}")
+    assert str(page.context["when_empty"]) in page.content.decode()
+
+
+def test_templates_that_do_not_fit_are_marked(admin_client, login):
+    for key, purpose, text in (("hello", "notification", "Hello"), ("other", "otp", "${code} for ${name}")):
+        SmsTemplate.objects.create(key=key, name=key, purpose=purpose, text=text)
+    form = admin_client.get(reverse(CHANGE, args=[login.pk])).context["adminform"].form
+    groups = {
+        name: [(str(group), [label for _value, label in options]) for group, options in choices]
+        for name in ("template", "notice_template")
+        if (choices := [choice for choice in form.fields[name].choices if isinstance(choice[1], list)])
+    }
+    assert groups == {
+        "template": [("Not for codes", ["hello", "other"])],
+        "notice_template": [("With variables, which a notice cannot have", ["Login code", "other"])],
+    }
 
 
 def shown(response):

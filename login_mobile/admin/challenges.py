@@ -14,7 +14,7 @@ from sms_services.phone_numbers import mask
 from ..choices import ChallengeState
 from ..countries import by_name, country_name
 from ..models import Challenge, MobileLogin
-from .changelist import NewestFirst
+from .changelist import NewestFirst, SaysWhenEmpty
 from .privacy import SearchesNumbers
 
 
@@ -56,14 +56,17 @@ def _is_region(value: str) -> bool:
 
 
 @admin.register(Challenge)
-class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
+class ChallengeAdmin(SaysWhenEmpty, SearchesNumbers, ReadOnly, admin.ModelAdmin):
     list_display = ("created_at", "masked_number", "country", "purpose", "standing", "outcome", "sending")
     list_display_links = ("created_at", "masked_number")
     list_filter = (LoginFilter, CountryFilter, "outcome", "sending")
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    change_list_template = "admin/login_mobile/change_list.html"
+    when_empty = _(
+        "Nobody has asked for a code yet. Each code that somebody asks for is listed here, with what became of it; the "
+        "code itself is stored nowhere."
+    )
     lookups = frozenset({"outcome__exact", "sending__exact", "login", "country"})
     fieldsets = (
         (None, {"fields": ("login", "purpose", "masked_number", "country_name", "shown_user")}),

@@ -11,7 +11,6 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 
 from sms_services.advice import advice_for
 from sms_services.choices import MessageStatus
@@ -27,7 +26,7 @@ from ..exceptions import Refusal
 from ..models import MobileLogin
 from ..transactions import outside_transactions
 from .figures import SPANS, Figures
-from .forms import LiftForm, MobileLoginForm, NumberForm
+from .forms import CodeTemplateField, LiftForm, MobileLoginForm, NoticeTemplateField, NumberForm
 from .pauses import RESUME, named
 
 SWITCH = "login_mobile.switch_mobilelogin"
@@ -101,6 +100,12 @@ class MobileLoginAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        fields = {"template": CodeTemplateField, "notice_template": NoticeTemplateField}
+        if form_class := fields.get(db_field.name):
+            kwargs["form_class"] = form_class
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else {"key": ("name",)}
 
@@ -132,7 +137,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
         return [
             page("figures", self.figures_view, "figures"),
             page("test", self.test_view, "test"),
-            page("switch", require_POST(self.switch_view), "switch"),
+            page("switch", self.switch_view, "switch"),
             page("unblock", self.unblock_view, "unblock"),
             *super().get_urls(),
         ]
@@ -151,8 +156,15 @@ class MobileLoginAdmin(admin.ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def switch_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Switch a login off, or on again. What the form says is what happens, however often it is sent."""
+        """Switch a login off after a question, or on again.
+
+        What the form says is what happens, however often it is sent.
+        """
         login = self._login_for(request, pk, SWITCH)
+        if request.method != "POST":
+            if not login.is_active:
+                return HttpResponseRedirect(self._change_url(login))
+            return self._page(request, login, "switch", _("Switch off this login?"), {})
         active = request.POST.get("active") == "1"
         if MobileLogin.objects.filter(pk=login.pk).exclude(is_active=active).update(is_active=active):
             self.log_change(request, login, [{"changed": {"fields": [str(_("active"))]}}])
@@ -215,19 +227,14 @@ class MobileLoginAdmin(admin.ModelAdmin):
         login = self._login_for(request, pk, UNBLOCK)
         form = LiftForm(request.POST if request.method == "POST" else None, own_address=client_address(request))
         if request.method == "POST" and form.is_valid():
-            for field, lift, what, said in (
-                ("phone_number", lift_limits, _("limits of a number"), _("The limits of this number begin anew.")),
-                (
-                    "address",
-                    lift_address_limits,
-                    _("limits of an address"),
-                    _("The limits of this address begin anew."),
-                ),
-            ):
-                if given := form.cleaned_data[field]:
-                    lift(given)
-                    self.log_change(request, login, [{"changed": {"fields": [str(what)]}}])
-                    messages.success(request, said)
+            if number := form.cleaned_data["phone_number"]:
+                lift_limits(number)
+                self.log_change(request, login, [{"changed": {"fields": [str(_("limits of a number"))]}}])
+                messages.success(request, _("The limits of this number begin anew."))
+            if address := form.cleaned_data["address"]:
+                lift_address_limits(address)
+                self.log_change(request, login, [{"changed": {"fields": [str(_("limits of an address"))]}}])
+                messages.success(request, _("The limits of this address begin anew."))
             return HttpResponseRedirect(request.path)
         return self._page(request, login, "unblock", _("Lift limits"), {"form": form})
 

@@ -37,7 +37,7 @@ _NEWS = "login_mobile_news"
 _SAYINGS = {
     "added": Notice("good", _("Your number is confirmed.")),
     "changed": Notice("good", _("Your number was changed.")),
-    "removed": Notice("good", _("Your number was removed. We have told it so by a text.")),
+    "removed": Notice("good", _("Your number was removed. It gets a text about that.")),
     "removed_untold": Notice("good", _("Your number was removed.")),
 }
 
