@@ -390,7 +390,7 @@ def test_without_registration_the_page_promises_nothing(visitor):
     a_login(allow_registration=False)
     assert "Log in or register" not in text(visitor.get("/login/"))
     visitor.ask()
-    assert "If +1 206****0123 is registered here, a code is on its way to it." in text(visitor.get(CODE))
+    assert "If +1 206****0123 is registered here, it gets a code by text." in text(visitor.get(CODE))
     assert not codes_sent(NUMBER)
 
 

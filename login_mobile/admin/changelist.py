@@ -18,7 +18,7 @@ BEFORE, AFTER = "before", "after"
 class SaysWhenEmpty:
     """For a model's admin: ``when_empty`` is what its list says before there is anything in it."""
 
-    change_list_template = "admin/login_mobile/change_list.html"
+    change_list_template: Any = "admin/login_mobile/change_list.html"
     when_empty: str | Promise
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:

@@ -42,8 +42,8 @@ class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
     list_select_related = ("login",)
     ordering = ("-paused_at", "-pk")
     when_empty = _(
-        "Nothing has paused itself. A country or prefix whose codes are not being used stops getting any, as somebody may "
-        "be earning on the texts. It is listed here then, and can be resumed."
+        "Nothing has paused itself. A country or prefix whose codes are not being used stops getting any, as somebody "
+        "may be earning on the texts. It is listed here then, and can be resumed."
     )
     actions = ("resume_selected",)
     fields = ("named", "login", "reason", "sent", "used", "paused_at", "resumed_at", "resumed_by")
