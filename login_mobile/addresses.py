@@ -19,12 +19,12 @@ UNKNOWN = "unknown"
 def client_address(request: HttpRequest) -> str:
     """What counts as one address: an IPv4 address, the /64 of an IPv6 address, or ``unknown``."""
     proxies = get_settings().TRUSTED_PROXIES
-    direct = _parsed(request.META.get("REMOTE_ADDR", ""))
+    direct = parsed(request.META.get("REMOTE_ADDR", ""))
     if not proxies:
         return direct or UNKNOWN
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     # Fewer entries than proxies: the request came by another way, whose end is all that is known of it.
-    stated = _parsed(forwarded[-proxies]) if len(forwarded) >= proxies else None
+    stated = parsed(forwarded[-proxies]) if len(forwarded) >= proxies else None
     return stated or direct or UNKNOWN
 
 
@@ -33,7 +33,8 @@ def wider_network(address: str) -> str | None:
     return str(ip_network(address).supernet(new_prefix=48)) if address.endswith("/64") else None
 
 
-def _parsed(text: str) -> str | None:
+def parsed(text: str) -> str | None:
+    """What counts as one address, of an address in any notation; ``None``: it is none."""
     text = text.strip()
     if text.startswith("["):  # [2001:db8::1]:4711
         text = text[1:].partition("]")[0]

@@ -13,7 +13,7 @@ with ``login_mobile.transactions.outside_transactions``.
 """
 
 from .flows.entering import Verified, log_in, remember_device
-from .flows.lifting import lift_limits, resume
+from .flows.lifting import lift_address_limits, lift_limits, resume
 from .flows.notices import can_send_notice
 from .flows.numbers import confirm_number, remove_number, request_number, withdraw_number
 from .flows.reauthenticating import (
@@ -37,6 +37,7 @@ __all__ = [
     "confirm_reauthentication",
     "finish_registration",
     "get_login",
+    "lift_address_limits",
     "lift_limits",
     "log_in",
     "reauthenticate_with_password",

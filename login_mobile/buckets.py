@@ -16,7 +16,7 @@ If a count cannot be made, nothing is let through (``unavailable``).
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -93,11 +93,12 @@ def _wait(window: Window, entries: Mapping[str, int], now: float) -> float:
 
 
 class Full(Exception):
-    """A limit is reached. ``counter`` is the one with the longest wait, ``full`` are all of them."""
+    """A limit is reached. ``counter`` and its ``window`` are those with the longest wait, ``full`` are all counters."""
 
-    def __init__(self, counter: Counter, wait: float, full: Sequence[Counter]) -> None:
+    def __init__(self, counter: Counter, window: Window, wait: float, full: Iterable[Counter]) -> None:
         super().__init__(counter.kind)
         self.counter = counter
+        self.window = window
         self.full = tuple(full)
         self.retry_after = max(math.ceil(wait), 1)
 
@@ -122,11 +123,14 @@ def take(counters: Sequence[Counter]) -> Taken:
     def decide() -> Taken:
         rows = _locked(counters)
         now = time.time()  # after the wait in line
-        waits = [(counter.wait(rows[counter.key].entries, now), counter) for counter in counters]
-        full = [counter for wait, counter in waits if wait > 0]
-        if full:
-            wait, counter = max(waits, key=lambda pair: pair[0])
-            raise Full(counter, wait, full)
+        waits = [
+            (_wait(window, rows[counter.key].entries, now), counter, window)
+            for counter in counters
+            for window in counter.windows
+        ]
+        wait, counter, window = max(waits, key=lambda item: item[0])
+        if wait > 0:
+            raise Full(counter, window, wait, dict.fromkeys(counter for wait, counter, _window in waits if wait > 0))
         for counter in counters:
             _write(counter, rows[counter.key].entries, now, counter.entry(now), 1)
         return Taken(tuple(counters), now)
@@ -151,6 +155,17 @@ def wait_for(counters: Sequence[Counter]) -> int:
     rows = Bucket.objects.using(database()).in_bulk([counter.key for counter in counters])
     waits = [counter.wait(rows[counter.key].entries, now) for counter in counters if counter.key in rows]
     return math.ceil(max(waits, default=0.0))
+
+
+def counts(counters: Sequence[Counter]) -> dict[str, int]:
+    """How many events these have counted within their longest window, by their keys."""
+    now = time.time()
+    rows = Bucket.objects.using(database()).in_bulk([counter.key for counter in counters])
+    return {
+        counter.key: sum(counter.kept(rows[counter.key].entries, now).values())
+        for counter in counters
+        if counter.key in rows
+    }
 
 
 def empty(keys: Sequence[str]) -> int:

@@ -51,6 +51,21 @@ class RecycledPolicy(models.TextChoices):
     NEW_ACCOUNT = "new_account", _("A new account; the number is taken from the old one")
 
 
+class RefusalReason(models.TextChoices):
+    """Why a request was refused before anything was sent or compared. Whoever asked is not told it."""
+
+    TOO_SOON = "too_soon", _("Asked again within the pause between two codes")
+    NUMBER = "number", _("Codes to one number used up")
+    USER = "user", _("Codes of one user used up")
+    ADDRESS = "address", _("Codes from one IP address used up")
+    PREFIX = "prefix", _("Cap of a prefix reached")
+    COUNTRY = "country", _("Cap of a country reached")
+    DAY = "day", _("Cap of the day reached")
+    PAUSED = "paused", _("Country or prefix paused")
+    WRONG_CODES = "wrong_codes", _("Too many wrong codes for one number")
+    ENTERED_CODES = "entered_codes", _("Too many codes entered from one IP address")
+
+
 class PauseScope(models.TextChoices):
     COUNTRY = "country", _("Country")
     PREFIX = "prefix", _("Prefix")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .addresses import wider_network
-from .buckets import Counter, Window, empty
-from .choices import PauseScope
+from .buckets import Counter, Full, Window, empty
+from .choices import PauseScope, RefusalReason
 from .keys import subject_key
 from .models import MobileLogin
 from .numbers import Number
@@ -22,6 +22,16 @@ CAP, CAP_REACHED = "cap", "cap_reached"
 #: The caps of what can pause itself: that of strangers, and that of the browsers that are known.
 STRANGERS_CAPS = {PauseScope.PREFIX: "prefix_cap", PauseScope.COUNTRY: "country_cap"}
 KNOWN_CAPS = {PauseScope.PREFIX: "known_prefix_cap", PauseScope.COUNTRY: "known_country_cap"}
+_REASONS = {
+    SENDS: RefusalReason.NUMBER,
+    USER_SENDS: RefusalReason.USER,
+    ADDRESS_SENDS: RefusalReason.ADDRESS,
+    ADDRESS_VERIFICATIONS: RefusalReason.ENTERED_CODES,
+    FAILURES: RefusalReason.WRONG_CODES,
+    CAP: RefusalReason.DAY,
+    **{caps[PauseScope.PREFIX]: RefusalReason.PREFIX for caps in (STRANGERS_CAPS, KNOWN_CAPS)},
+    **{caps[PauseScope.COUNTRY]: RefusalReason.COUNTRY for caps in (STRANGERS_CAPS, KNOWN_CAPS)},
+}
 #: How many times the limit of an IPv6 /64 its /48 has.
 SITE = 10
 
@@ -81,9 +91,22 @@ def passwords(user_id: object) -> Counter:
     return Counter(PASSWORDS, str(user_id), (Window(HOUR, 10), Window(DAY, 20)))
 
 
+def reason_of(full: Full) -> RefusalReason:
+    """Why somebody has to wait longest."""
+    if full.counter.kind == SENDS and full.window == full.counter.windows[0]:
+        return RefusalReason.TOO_SOON
+    return _REASONS[full.counter.kind]
+
+
 def lift(number: str) -> int:
     """Forget what was used up of a number's limits, by whomever; returns how many buckets that were."""
     return empty([subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))])
+
+
+def lift_address(address: str) -> int:
+    """The same of an address as ``client_address`` says it, and of the network around it."""
+    kinds, subjects = (ADDRESS_SENDS, ADDRESS_VERIFICATIONS), filter(None, (address, wider_network(address)))
+    return empty([subject_key(kind, subject) for subject in subjects for kind in kinds])
 
 
 def begin_caps_anew(login_id: int, scope: str, value: str) -> None:

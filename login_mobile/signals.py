@@ -9,7 +9,8 @@ from django.dispatch import Signal
 #: Somebody asked for a code: ``challenge``, ``request``. Whether a text goes out is decided later, by a worker.
 code_requested = Signal()
 
-#: Somebody asked too often, or for what is paused: ``code`` (an ``ErrorCode``), ``request``, ``retry_after``.
+#: Somebody asked too often, or for what is paused: ``code`` (an ``ErrorCode``), ``reason`` (a
+#: ``RefusalReason``; ``None``: it could not be counted), ``request``, ``retry_after``.
 request_refused = Signal()
 
 #: A code was wrong: ``challenge``, ``request``, ``attempts_left``.

@@ -180,8 +180,10 @@ def test_the_kill_switch_has_its_own_permission(staff_client, login):
     assert MobileLogin.objects.get().is_active
 
     client = staff_client("view_mobilelogin", "switch_mobilelogin")
-    assert client.get(url).status_code == 405
+    assert "nobody logs in or registers by it" in client.get(url).content.decode()
+    assert MobileLogin.objects.get().is_active
     assert client.post(url, {"active": "0"}).status_code == 302
+    assert client.get(url).url == reverse(CHANGE, args=[login.pk])
     assert not MobileLogin.objects.get().is_active
     assert b"switched off" in client.get(reverse(CHANGE, args=[login.pk])).content
     assert LogEntry.objects.get(user__username="staff1").object_id == str(login.pk)
@@ -206,10 +208,15 @@ def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     response = client.post(url, {"phone_number": "(206) 555-0123"})
     assert response.status_code == 302
     assert "555" not in response.url
+    page = client.get(response.url).content.decode()
+    assert "Being sent to +1 206****0123" in page
+    assert 'http-equiv="refresh"' in page
     broker.work()
     assert len(codes_sent(NUMBER)) == 1
     page = client.get(response.url).content.decode()
     assert "Outcome: Sent" in page
+    assert 'http-equiv="refresh"' not in page
+    assert "Open the message" not in page
     assert codes_sent(NUMBER)[0] not in page
     assert not Challenge.objects.exists()
     assert "not a valid phone number" in client.post(url, {"phone_number": "12"}).content.decode()
@@ -238,6 +245,33 @@ def test_the_limits_of_a_number_are_lifted(admin_client, front_end):
     assert not any(NUMBER in str(vars(entry)) for entry in LogEntry.objects.all())
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_admin_sees_why_requests_were_refused_and_lifts_the_limits_of_an_address(admin_client, front_end):
+    login = a_login(address_sends_per_hour=2, address_sends_per_day=2)
+    figures, lift = (reverse(name, args=[login.pk]) for name in (FIGURES, UNBLOCK))
+    assert "Nobody was refused a code" in admin_client.get(figures).content.decode()
+    ada = front_end(address="2001:db8::7")
+    assert [ada.ask(phone).status_code for phone in (NUMBER, NUMBER, OTHER)] == [202, 429, 202]
+    Pause.objects.create(login=login, scope="country", value="CN", active_key=Pause.key_of(login.pk, "country", "CN"))
+    assert [ada.ask(phone).status_code for phone in (number(5), number(6), "+8613800000001")] == [429, 429, 503]
+    assert admin_client.get(figures).context["refusals"] == [
+        ("Codes from one IP address used up", 2),
+        ("Asked again within the pause between two codes", 1),
+        ("Country or prefix paused", 1),
+    ]
+    assert lift in admin_client.get(figures).content.decode()
+
+    assert "yours is 127.0.0.1" in admin_client.get(lift).content.decode()
+    assert "an IP address, or both" in admin_client.post(lift, {}).content.decode()
+    assert admin_client.post(lift, {"address": "nowhere"}).status_code == 200
+    assert ada.ask(number(5)).status_code == 429
+    assert admin_client.post(lift, {"address": "2001:0db8:0::ffff"}).status_code == 302
+    assert ada.ask(number(5)).status_code == 202
+    [entry] = LogEntry.objects.all()
+    assert entry.get_change_message() == "Changed limits of an address."
+    assert "2001:" not in str(vars(entry))
+
+
 def test_challenges_show_neither_codes_nor_numbers(admin_client, login):
     one = challenge(login, state=ChallengeState.USED, outcome=Outcome.LOGGED_IN, digest="d" * 64)
     for url in ("/admin/login_mobile/challenge/", f"/admin/login_mobile/challenge/{one.pk}/change/"):
@@ -249,6 +283,40 @@ def test_challenges_show_neither_codes_nor_numbers(admin_client, login):
     assert admin_client.post(f"/admin/login_mobile/challenge/{one.pk}/change/", {}).status_code == 403
     assert admin_client.get("/admin/login_mobile/challenge/add/").status_code == 403
     assert admin_client.get(f"/admin/login_mobile/challenge/{one.pk}/delete/").status_code == 403
+
+
+def test_a_challenge_names_who_asked_where_somebody_did_and_leads_to_its_message(admin_client, login):
+    """Whose number it is that a login is asked for is not looked up; who adds a number is logged in."""
+    message = SmsMessage(service=login.sms_service, phone_number=NUMBER, status="delivered")
+    message.save()
+    anonymous, own = challenge(login, message=message), challenge(login, purpose="bind", user=a_user(username="ada"))
+    page = admin_client.get(f"/admin/login_mobile/challenge/{anonymous.pk}/change/").content.decode()
+    assert "Asked for by" not in page
+    assert f'<a href="/admin/sms_services/smsmessage/{message.pk}/change/">Delivered</a>' in page
+    page = admin_client.get(f"/admin/login_mobile/challenge/{own.pk}/change/").content.decode()
+    assert "Asked for by" in page
+    assert ">ada</a>" in page
+
+
+@pytest.mark.parametrize("path", ["challenge/", "pause/", "mobilenumber/", "reviewnumber/"])
+def test_empty_lists_say_what_would_be_there(admin_client, path):
+    page = admin_client.get(f"/admin/login_mobile/{path}")
+    assert str(page.context["when_empty"]) in page.content.decode()
+
+
+def test_templates_that_do_not_fit_are_marked(admin_client, login):
+    for key, purpose, text in (("hello", "notification", "Hello"), ("other", "otp", "${code} for ${name}")):
+        SmsTemplate.objects.create(key=key, name=key, purpose=purpose, text=text)
+    form = admin_client.get(reverse(CHANGE, args=[login.pk])).context["adminform"].form
+    groups = {
+        name: [(str(group), [label for _value, label in options]) for group, options in choices]
+        for name in ("template", "notice_template")
+        if (choices := [choice for choice in form.fields[name].choices if isinstance(choice[1], list)])
+    }
+    assert groups == {
+        "template": [("Not for codes", ["hello", "other"])],
+        "notice_template": [("With variables, which a notice cannot have", ["Login code", "other"])],
+    }
 
 
 def shown(response):

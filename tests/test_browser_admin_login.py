@@ -236,7 +236,8 @@ def test_an_admin_looks_at_figures_resumes_and_switches_off(admin_page, eager):
     expect(page.get_by_role("status")).to_contain_text("Outcome: Sent")
 
     page.goto(f"{page.base}/admin/login_mobile/mobilelogin/{login.pk}/change/")
+    page.get_by_role("link", name="Switch off").click()
     page.get_by_role("button", name="Switch off").click()
     expect(page.locator(".errornote")).to_contain_text("lets nobody in")
     page.get_by_role("button", name="Switch on").click()
-    expect(page.get_by_role("button", name="Switch off")).to_be_visible()
+    expect(page.get_by_role("link", name="Switch off")).to_be_visible()

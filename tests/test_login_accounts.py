@@ -650,8 +650,13 @@ class TestChanging:
         client.client.force_login(a_user())
         assert error(client.post("reauthenticate/request")) == (409, "no_number")
 
-    def test_the_same_number_again_confirms_it(self, ada, clock):
-        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=80))
+    def test_ones_own_number_is_no_change_and_sends_nothing(self, ada, clock):
+        clock.shift(61)
+        assert error(ada.post("number/request", {"phone": NUMBER})) == (409, "already_bound")
+        assert Challenge.objects.count() == 1
+
+    def test_unless_nobody_has_used_it_for_long_then_that_confirms_it(self, ada, clock):
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
         clock.shift(61)
         assert proved(ada, NUMBER).json() == {"phone": NUMBER}
         assert not MobileNumber.objects.get().is_stale(1, timezone.now())

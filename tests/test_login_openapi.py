@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from login_mobile.exceptions import STATUSES, ErrorCode
 from login_mobile.json.urls import urlpatterns
-from tests.login_under_test import GENEROUS, NUMBER, OTHER, FrontEnd, a_login, a_user, codes_sent
+from tests.login_under_test import GENEROUS, NUMBER, OTHER, FrontEnd, a_login, a_user, codes_sent, error
 
 pytest_plugins = ["tests.login_under_test"]
 
@@ -50,7 +50,7 @@ def test_every_refusal_stands_under_its_status():
         403: "Refused", 404: "Unknown", 409: "Conflict", 410: "Gone", 422: "Incomplete", 429: "Throttled",
         503: "Unavailable", 401: "NotAuthenticated",
     }  # fmt: skip
-    unused = {ErrorCode.METHOD_NOT_ALLOWED, ErrorCode.ALREADY_BOUND}
+    unused = {ErrorCode.METHOD_NOT_ALLOWED}
     for code, status in STATUSES.items():
         if code not in unused:
             assert f"`{code}`" in named[by_status[status]]["description"], code
@@ -120,6 +120,21 @@ def test_the_way_that_is_described_is_the_way_that_works(front_end, login):
         answer_of("/status/", "post", "200")["properties"]
     )
     assert set(client.verify(asked.json()["challenge"], codes_sent(NUMBER)[0]).json()) == {"user_id", "created"}
+
+
+def test_the_token_of_before_a_login_is_of_no_use_after_it(front_end, login):
+    client = front_end(enforce_csrf_checks=True)
+
+    def token() -> dict[str, str]:
+        return {"HTTP_X_CSRFTOKEN": client.client.get("/login/api/config/").json()["csrf_token"]}
+
+    before = token()
+    challenge = client.post("request", {"phone": NUMBER}, **before).json()["challenge"]
+    client.work()
+    body = {"challenge": challenge, "code": codes_sent(NUMBER)[0]}
+    assert client.post("verify", body, **before).status_code == 200
+    assert error(client.post("number/remove", **before)) == (403, "csrf")
+    assert client.post("number/remove", **token()).status_code == 204
 
 
 def answer_of(path: str, method: str, status: str) -> dict[str, Any]:

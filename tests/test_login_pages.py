@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import path
 from django.utils import timezone
 
+from config.urls import urlpatterns as project_urls
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.login_under_test import GENEROUS, NUMBER, OTHER, a_login, a_user, codes_sent, wrong
@@ -241,7 +247,13 @@ def test_a_throttled_number_is_told_when_to_come_back(visitor, login):
     page = response.content.decode()
     assert f'data-countdown="{response["Retry-After"]}"' in page
     assert re.search(r"Try again in \d+ seconds?", text(response))
+    assert "A code for this number was asked for just now." in text(response)
     assert 'value="+12065550123"' in page  # the number stays
+    assert f'href="{CODE}"' in page  # and there is a way on for whoever has the code by now
+    MobileLogin.objects.update(sends_per_hour=1)
+    assert "Too many tries." in text(visitor.ask())
+    stranger = Visitor(visitor._work)
+    assert f'href="{CODE}"' not in stranger.ask().content.decode()
 
 
 def test_what_is_paused_says_so(visitor, login):
@@ -378,7 +390,7 @@ def test_without_registration_the_page_promises_nothing(visitor):
     a_login(allow_registration=False)
     assert "Log in or register" not in text(visitor.get("/login/"))
     visitor.ask()
-    assert "If +1 206****0123 is registered here, a code is on its way to it." in text(visitor.get(CODE))
+    assert "If +1 206****0123 is registered here, it gets a code by text." in text(visitor.get(CODE))
     assert not codes_sent(NUMBER)
 
 
@@ -476,12 +488,51 @@ def test_a_number_is_changed_after_confirming_who_it_is(ada):
     assert ada.get("/login/number/").url == f"{CONFIRM}?next=%2Flogin%2Fnumber%2F"
     assert ada.submit(f"{CONFIRM}?next=/login/number/").url == "/login/confirm/code/"
     assert ada.enter(url="/login/confirm/code/").url == "/login/number/"
+    own = ada.ask(NUMBER, url="/login/number/")
+    assert own.status_code == 409
+    assert "This is your number already." in text(own)
     ada.ask(OTHER, url="/login/number/")
     assert "Change number" in text(ada.get("/login/number/code/"))
     assert ada.enter(OTHER, url="/login/number/code/").url == ACCOUNT
     assert MobileNumber.objects.get().number == OTHER
     newest = SandboxMessage.objects.filter(phone_number=NUMBER).order_by("-pk")[0].text.reveal()
     assert not re.search(r"\d{6}", newest)  # the notice
+    assert "Your number was changed." in text(ada.get(ACCOUNT))
+
+
+def test_the_pages_of_an_account_go_by_the_login_by_which_somebody_came(visitor, login, no_pause):
+    """Its countries, the service of its codes, and that of the notice to the old number."""
+    shop = SandboxSms.objects.create(key="shop", name="Shop")
+    own = SmsTemplate.objects.create(key="shop-notice", name="Shop notice", text="Told by the shop.")
+    a_login(shop, key="shop", name="Shop", is_default=False, regions=["US"], notice_template=own, **GENEROUS)
+    MobileLogin.objects.filter(pk=login.pk).update(regions=["CN"])
+    assert visitor.get(f"{ACCOUNT}?config=shop").url == "/login/?next=%2Flogin%2Faccount%2F&config=shop"
+    assert visitor.ask(url="/login/?config=shop").url == CODE
+    assert visitor.enter().url == ACCOUNT
+    later(visitor)
+    visitor.submit(f"{CONFIRM}?next=/login/number/")
+    assert visitor.enter(url="/login/confirm/code/").url == "/login/number/"
+    assert "<select" not in visitor.get("/login/number/").content.decode()
+    assert visitor.ask(OTHER, url="/login/number/").url == "/login/number/code/"
+    assert "config=shop" in visitor.get("/login/number/code/").content.decode()
+    assert visitor.enter(OTHER, url="/login/number/code/").url == ACCOUNT
+    assert visitor.submit("/login/number/remove/").url == ACCOUNT
+    texts = SandboxMessage.objects.order_by("pk")
+    assert {row.service.key for row in texts} == {"shop"}
+    assert [row.text.reveal() for row in texts if "code" not in row.text.reveal()] == ["Told by the shop."] * 2
+
+
+def test_an_account_takes_another_login_from_the_address_and_forgets_one_that_is_gone(ada):
+    shop = a_login(key="shop", name="Shop", is_default=False, regions=["CN"])
+    assert ada.get(f"{ACCOUNT}?config=nope").status_code == 404
+    assert ada.get("/login/?config=shop&next=/").url == ACCOUNT
+    assert "China (+86)" in ada.get("/login/number/").content.decode()
+    assert "<select" not in ada.get("/login/number/").content.decode()
+    MobileLogin.objects.filter(pk=shop.pk).update(is_active=False)
+    assert ada.get("/login/number/").status_code == 403
+    assert ada.get(f"{ACCOUNT}?config=shop").status_code == 200
+    shop.delete()
+    assert "<select" in ada.get("/login/number/").content.decode()
 
 
 def test_who_it_is_is_confirmed_by_password_too(visitor, login):
@@ -557,6 +608,33 @@ def test_a_code_for_one_purpose_does_not_do_for_another(ada):
     response = ada.enter(OTHER)
     assert response.status_code == 404
     assert MobileNumber.objects.get().number == NUMBER
+
+
+def test_the_documented_examples_work(broker, settings, tmp_path, monkeypatch):
+    """Those of mobile-login.md, one after the other in one module."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "mobile-login.md").read_text()
+    chapter = page.partition("## From your own code")[2].partition("\n## ")[0]
+    example: Any = ModuleType("documented_example")
+    for block in re.findall(r"```python\n(.*?)```", chapter, re.DOTALL):
+        exec(block, vars(example))
+    urls = [path(f"{name}/", getattr(example, name), name=name) for name in ("ask", "enter")]
+    example.urlpatterns = [*urls, path("", example.enter, name="home"), *project_urls]
+    monkeypatch.setitem(sys.modules, example.__name__, example)
+    settings.ROOT_URLCONF = example.__name__
+    settings.TEMPLATES = [{**django_settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    for name in ("ask", "enter"):
+        (tmp_path / f"{name}.html").write_text("{{ error }}")
+
+    browser = Client()
+    assert browser.get("/ask/").status_code == 200
+    assert "not a valid phone number" in text(browser.post("/ask/", {"phone": "12"}))
+    assert browser.post("/ask/", {"phone": NUMBER}).url == "/enter/"
+    while broker.work():
+        pass
+    assert browser.post("/enter/", {"code": wrong(codes_sent(NUMBER)[0])}).status_code == 400
+    assert browser.post("/enter/", {"code": codes_sent(NUMBER)[0]}).url == "/"
+    assert example.owner(NUMBER).pk == int(browser.session["_auth_user_id"])
+    assert example.import_number(a_user(), OTHER).number == OTHER
 
 
 def test_templates_are_overridden_by_name(visitor, login, settings, tmp_path):

@@ -14,7 +14,7 @@ from sms_services.phone_numbers import mask
 from ..choices import ChallengeState
 from ..countries import by_name, country_name
 from ..models import Challenge, MobileLogin
-from .changelist import NewestFirst
+from .changelist import NewestFirst, SaysWhenEmpty
 from .privacy import SearchesNumbers
 
 
@@ -56,14 +56,17 @@ def _is_region(value: str) -> bool:
 
 
 @admin.register(Challenge)
-class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
+class ChallengeAdmin(SaysWhenEmpty, SearchesNumbers, ReadOnly, admin.ModelAdmin):
     list_display = ("created_at", "masked_number", "country", "purpose", "standing", "outcome", "sending")
     list_display_links = ("created_at", "masked_number")
     list_filter = (LoginFilter, CountryFilter, "outcome", "sending")
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    change_list_template = "admin/login_mobile/change_list.html"
+    when_empty = _(
+        "Nobody has asked for a code yet. Each code that somebody asks for is listed here, with what became of it; the "
+        "code itself is stored nowhere."
+    )
     lookups = frozenset({"outcome__exact", "sending__exact", "login", "country"})
     fieldsets = (
         (None, {"fields": ("login", "purpose", "masked_number", "country_name", "shown_user")}),
@@ -96,6 +99,13 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("masked_number", "country_name", "shown_user", "standing", "attempts_words", "message_link")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without a user where none has asked: for a login, nobody looks up whose number it is, and nobody tells."""
+        first, *others = super().get_fieldsets(request, obj)
+        if obj is not None and obj.user_id is None:
+            first = (first[0], {"fields": tuple(field for field in first[1]["fields"] if field != "shown_user")})
+        return [first, *others]
+
     @admin.display(description=_("phone number"))
     def masked_number(self, challenge: Challenge) -> str:
         return mask(challenge.phone_number)
@@ -104,7 +114,7 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
     def country_name(self, challenge: Challenge) -> str:
         return country_name(challenge.country)
 
-    @admin.display(description=_("user"))
+    @admin.display(description=_("asked for by"))
     def shown_user(self, challenge: Challenge) -> Any:
         return _user_link(challenge.user) if challenge.user else "-"
 
@@ -124,10 +134,10 @@ class ChallengeAdmin(SearchesNumbers, ReadOnly, admin.ModelAdmin):
 
     @admin.display(description=_("message"))
     def message_link(self, challenge: Challenge) -> Any:
-        if not challenge.message_id:
+        if challenge.message is None:
             return "-"
         url = reverse("admin:sms_services_smsmessage_change", args=[challenge.message_id])
-        return format_html('<a href="{}">{}</a>', url, challenge.message_id)
+        return format_html('<a href="{}">{}</a>', url, challenge.message.get_status_display())
 
 
 def _user_link(user: Any) -> Any:

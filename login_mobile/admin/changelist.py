@@ -6,12 +6,24 @@ from typing import Any
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from django.utils.functional import Promise
 
 from sms_services.keyset import Position, is_after, is_before
 
 from .privacy import FOUND
 
 BEFORE, AFTER = "before", "after"
+
+
+class SaysWhenEmpty:
+    """For a model's admin: ``when_empty`` is what its list says before there is anything in it."""
+
+    change_list_template: Any = "admin/login_mobile/change_list.html"
+    when_empty: str | Promise
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        context = {"when_empty": self.when_empty, **(extra_context or {})}
+        return super().changelist_view(request, context)  # type: ignore[misc]
 
 
 class FoundByNumber(ChangeList):

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from django.utils.functional import Promise
 
-WIDTH, HEIGHT = 900, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 12, 28
+WIDTH, HEIGHT = 720, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 12, 32
 _MOST_LABELS = 7
 
 
@@ -41,6 +41,7 @@ class Bar:
     width: str
     pieces: Sequence[Piece]
     shown: bool
+    is_third: bool
     middle: str
     words: str
 
@@ -77,14 +78,16 @@ class StackedBars:
         bars = []
         for place, label in enumerate(self.labels):
             x = _LEFT + slot * place
+            # Counted from the newest: that one always has its label.
+            age = len(self.labels) - 1 - place
             bars.append(
                 Bar(
                     label=label,
                     x=_at(x + slot * 0.12),
                     width=_at(slot * 0.76),
                     pieces=list(self._pieces(place)),
-                    # Counted from the newest: that one always has its label.
-                    shown=(len(self.labels) - 1 - place) % every == 0,
+                    shown=age % every == 0,
+                    is_third=age % (3 * every) == 0,
                     middle=_at(x + slot / 2),
                     words=", ".join(f"{series.label}: {series.values[place]}" for series in self.series),
                 )

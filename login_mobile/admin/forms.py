@@ -1,22 +1,26 @@
 """The forms of the admin pages."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.forms.models import ModelChoiceIterator
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from sms_services.choices import Purpose as TextPurpose
 from sms_services.exceptions import InvalidPhoneNumber
+from sms_services.models import SmsTemplate
 from sms_services.phone_numbers import MAX_LENGTH, normalize
 
 from ..countries import by_name, described
 from ..models import MobileNumber, ReviewNumber
-from ..models.logins import default_regions
+from ..models.logins import VARIABLES, default_regions
 
 #: A review of an app takes days; a code that stands for years is a hole.
 _LONGEST_REVIEW = timedelta(days=90)
@@ -33,6 +37,49 @@ class CountriesSelect(FilteredSelectMultiple):
 
     def render(self, *args: Any, **kwargs: Any) -> SafeString:
         return format_html("<div>{}</div>", super().render(*args, **kwargs))
+
+
+class SuitableFirst(ModelChoiceIterator):
+    """The templates that fit, and below a line that says what is the matter with them, the others.
+
+    These can be chosen all the same, as a template can be mended; the form says then what is wrong with it.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        field: Any = self.field
+        if field.empty_label is not None:
+            yield "", field.empty_label
+        others = []
+        for template in self.queryset.all():
+            if field.fits(template):
+                yield self.choice(template)
+            else:
+                others.append(self.choice(template))
+        if others:
+            yield field.others, others
+
+
+class CodeTemplateField(forms.ModelChoiceField):
+    """The template of a login's codes."""
+
+    iterator = SuitableFirst
+    others = _("Not for codes")
+
+    @staticmethod
+    def fits(template: SmsTemplate) -> bool:
+        names = set(template.variable_names)
+        return template.purpose == TextPurpose.OTP and "code" in names and names <= VARIABLES
+
+
+class NoticeTemplateField(forms.ModelChoiceField):
+    """The template of the notice to a number that was changed or removed."""
+
+    iterator = SuitableFirst
+    others = _("With variables, which a notice cannot have")
+
+    @staticmethod
+    def fits(template: SmsTemplate) -> bool:
+        return not template.variable_names
 
 
 class MobileLoginForm(forms.ModelForm):
@@ -95,6 +142,33 @@ class NumberForm(forms.Form):
 
     def clean_phone_number(self) -> str:
         return _normalized(self.cleaned_data["phone_number"])
+
+
+class LiftForm(NumberForm):
+    """Whose limits begin anew: a number's, an address's, or both."""
+
+    address = forms.GenericIPAddressField(
+        label=_("IP address"),
+        required=False,
+        unpack_ipv4=True,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "vTextField", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, own_address: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["phone_number"].required = False
+        self.fields["address"].help_text = _(
+            "As the log of your web server has it; yours is %(address)s. For IPv6, the whole /48 begins anew."
+        ) % {"address": own_address}
+
+    def clean_phone_number(self) -> str:
+        return super().clean_phone_number() if self.cleaned_data["phone_number"] else ""
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and not any(cleaned.values()):
+            raise forms.ValidationError(_("Enter a phone number, an IP address, or both."), code="required")
+        return cleaned
 
 
 class ReviewNumberForm(forms.ModelForm):

@@ -1,5 +1,6 @@
 """Configurations of the login in admin: what cannot work is refused; the switch, a test code and figures."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,26 +9,33 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 
 from sms_services.advice import advice_for
+from sms_services.choices import MessageStatus
 from sms_services.error_pages import private_post
 from sms_services.exceptions import SmsError
 from sms_services.models import SandboxSms, SmsMessage
+from sms_services.phone_numbers import mask
 
-from ..api import can_send_notice, lift_limits, send_test_code
+from .. import refusals
+from ..addresses import client_address
+from ..api import can_send_notice, lift_address_limits, lift_limits, send_test_code
 from ..exceptions import Refusal
 from ..models import MobileLogin
 from ..transactions import outside_transactions
 from .figures import SPANS, Figures
-from .forms import MobileLoginForm, NumberForm
+from .forms import CodeTemplateField, LiftForm, MobileLoginForm, NoticeTemplateField, NumberForm
 from .pauses import RESUME, named
 
 SWITCH = "login_mobile.switch_mobilelogin"
 SEND_TEST = "login_mobile.send_test_mobilelogin"
 FIGURES = "login_mobile.view_figures_mobilelogin"
 UNBLOCK = "login_mobile.unblock_mobilelogin"
+
+#: For so long the page of a test code waits for its outcome.
+_WAITS = timedelta(minutes=2)
 
 NO_NOTICE = _(
     "No notice can be sent to a number that was changed or removed, so nobody hears of an account taken over. Choose a "
@@ -92,6 +100,12 @@ class MobileLoginAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        fields = {"template": CodeTemplateField, "notice_template": NoticeTemplateField}
+        if form_class := fields.get(db_field.name):
+            kwargs["form_class"] = form_class
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else {"key": ("name",)}
 
@@ -123,7 +137,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
         return [
             page("figures", self.figures_view, "figures"),
             page("test", self.test_view, "test"),
-            page("switch", require_POST(self.switch_view), "switch"),
+            page("switch", self.switch_view, "switch"),
             page("unblock", self.unblock_view, "unblock"),
             *super().get_urls(),
         ]
@@ -142,8 +156,15 @@ class MobileLoginAdmin(admin.ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def switch_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Switch a login off, or on again. What the form says is what happens, however often it is sent."""
+        """Switch a login off after a question, or on again.
+
+        What the form says is what happens, however often it is sent.
+        """
         login = self._login_for(request, pk, SWITCH)
+        if request.method != "POST":
+            if not login.is_active:
+                return HttpResponseRedirect(self._change_url(login))
+            return self._page(request, login, "switch", _("Switch off this login?"), {})
         active = request.POST.get("active") == "1"
         if MobileLogin.objects.filter(pk=login.pk).exclude(is_active=active).update(is_active=active):
             self.log_change(request, login, [{"changed": {"fields": [str(_("active"))]}}])
@@ -161,9 +182,11 @@ class MobileLoginAdmin(admin.ModelAdmin):
         context = {
             "figures": figures,
             "pauses": [(pause, named(pause)) for pause in figures.pauses],
+            "refusals": [(reason.label, count) for reason, count in refusals.counted(login).items()],
             "span": span,
             "spans": SPANS.values(),
             "may_resume": request.user.has_perm(RESUME),
+            "may_unblock": request.user.has_perm(UNBLOCK),
         }
         return self._page(request, login, "figures", _("Figures"), context)
 
@@ -186,23 +209,34 @@ class MobileLoginAdmin(admin.ModelAdmin):
         context = {
             "form": form,
             "sent": sent,
+            "is_being_sent": sent is not None and _is_being_sent(sent),
+            "masked_number": mask(sent.phone_number) if sent else "",
+            "may_open": request.user.has_perm("sms_services.view_smsmessage"),
             "advice": advice_for(sent) if sent else "",
             "is_sandbox": isinstance(login.sms_service, SandboxSms),
             "problems": login.problems(),
         }
         return self._page(request, login, "test", _("Send a test code"), context)
 
-    @private_post("phone_number")
+    @private_post("phone_number", "address")
     def unblock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Forget what was counted for a number, so that its owner need not wait."""
+        """Forget what was counted for a number or an address, so that nobody there need wait.
+
+        Whether anything was counted is not told: not everybody who may lift limits may know who asked for a code.
+        """
         login = self._login_for(request, pk, UNBLOCK)
-        form = NumberForm(request.POST if request.method == "POST" else None)
+        form = LiftForm(request.POST if request.method == "POST" else None, own_address=client_address(request))
         if request.method == "POST" and form.is_valid():
-            lift_limits(form.cleaned_data["phone_number"])
-            self.log_change(request, login, [{"changed": {"fields": [str(_("limits of a number lifted"))]}}])
-            messages.success(request, _("The limits of this number begin anew."))
+            if number := form.cleaned_data["phone_number"]:
+                lift_limits(number)
+                self.log_change(request, login, [{"changed": {"fields": [str(_("limits of a number"))]}}])
+                messages.success(request, _("The limits of this number begin anew."))
+            if address := form.cleaned_data["address"]:
+                lift_address_limits(address)
+                self.log_change(request, login, [{"changed": {"fields": [str(_("limits of an address"))]}}])
+                messages.success(request, _("The limits of this address begin anew."))
             return HttpResponseRedirect(request.path)
-        return self._page(request, login, "unblock", _("Lift the limits of a number"), {"form": form})
+        return self._page(request, login, "unblock", _("Lift limits"), {"form": form})
 
     def _page(
         self, request: HttpRequest, login: MobileLogin, name: str, title: Any, context: dict[str, Any]
@@ -234,3 +268,9 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not (request.user.has_perm(permission) and self.has_view_or_change_permission(request, login)):
             raise PermissionDenied
         return login
+
+
+def _is_being_sent(message: SmsMessage) -> bool:
+    """Whether its first try is still to come, or under way, and worth waiting for."""
+    is_begun = message.status in (MessageStatus.QUEUED, MessageStatus.SENDING) and not message.error_kind
+    return is_begun and message.created_at > timezone.now() - _WAITS

@@ -11,12 +11,12 @@ from sms_services.phone_numbers import mask
 
 from ..api import withdraw_number
 from ..models import MobileNumber
-from .changelist import FoundByNumber
+from .changelist import FoundByNumber, SaysWhenEmpty
 from .privacy import SearchesNumbers
 
 
 @admin.register(MobileNumber)
-class MobileNumberAdmin(SearchesNumbers, admin.ModelAdmin):
+class MobileNumberAdmin(SaysWhenEmpty, SearchesNumbers, admin.ModelAdmin):
     number_field = "number"
     list_display = ("masked_number", "user", "verified_at", "last_used_at")
     list_display_links = ("masked_number",)
@@ -25,7 +25,7 @@ class MobileNumberAdmin(SearchesNumbers, admin.ModelAdmin):
     ordering = ("-pk",)
     show_full_result_count = False
     search_help_text = _("The beginning of a user name.")
-    change_list_template = "admin/login_mobile/change_list.html"
+    when_empty = _("No user has a number yet. Numbers are listed here once their owners have confirmed them by a code.")
     lookups = frozenset[str]()
     fields = ("masked_number", "user", "verified_at", "last_used_at")
     readonly_fields = fields

@@ -17,6 +17,7 @@ from ..api import resume
 from ..choices import PauseScope
 from ..countries import country_name
 from ..models import Pause
+from .changelist import SaysWhenEmpty
 
 RESUME = "login_mobile.resume_pause"
 
@@ -35,11 +36,15 @@ class HoldingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Pause)
-class PauseAdmin(ReadOnly, admin.ModelAdmin):
+class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
     list_display = ("named", "login", "reason", "sent", "used", "paused_at", "resumed_at")
     list_filter = (HoldingFilter, "scope", "login")
     list_select_related = ("login",)
     ordering = ("-paused_at", "-pk")
+    when_empty = _(
+        "Nothing has paused itself. A country or prefix whose codes are not being used stops getting any, as somebody "
+        "may be earning on the texts. It is listed here then, and can be resumed."
+    )
     actions = ("resume_selected",)
     fields = ("named", "login", "reason", "sent", "used", "paused_at", "resumed_at", "resumed_by")
     readonly_fields = fields

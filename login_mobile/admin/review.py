@@ -10,6 +10,7 @@ from sms_services.error_pages import private_post
 from sms_services.phone_numbers import mask
 
 from ..models import ReviewNumber
+from .changelist import SaysWhenEmpty
 from .forms import ReviewNumberForm
 from .privacy import REVEAL
 
@@ -20,12 +21,16 @@ WHAT_IT_DOES = _(
 
 
 @admin.register(ReviewNumber)
-class ReviewNumberAdmin(admin.ModelAdmin):
+class ReviewNumberAdmin(SaysWhenEmpty, admin.ModelAdmin):
     form = ReviewNumberForm
+    when_empty = _("There is none. Add one for those who review an app for a store, and cannot receive a text.")
     list_display = ("masked_number", "login", "valid_until", "still_valid", "note")
     list_select_related = ("login",)
     list_filter = ("login",)
     ordering = ("-valid_until", "-pk")
+
+    class Media:
+        css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
 
     @admin.display(description=_("phone number"))
     def masked_number(self, review: ReviewNumber) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from .. import limits
+from ..addresses import parsed
 from ..models import Pause
 from ..rows import pauses
 
@@ -28,3 +29,20 @@ def lift_limits(number: str) -> int:
         how many limits that were.
     """
     return limits.lift(number)
+
+
+def lift_address_limits(address: str) -> int:
+    """Let an address ask for codes and enter them again. Of an IPv6 address, its /64 and /48 begin anew too.
+
+    Permission: ``unblock_mobilelogin``.
+
+    Raises:
+        ValueError: it is no IP address.
+
+    Returns:
+        how many limits that were.
+    """
+    subject = parsed(address)
+    if subject is None:
+        raise ValueError("This is no IP address.")
+    return limits.lift_address(subject)

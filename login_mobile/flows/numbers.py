@@ -33,18 +33,22 @@ def request_number(
     """Ask for a code to add a number to the account of ``request.user``, or to put it in the place of the one it has.
 
     Whether somebody else has the number is not told before it is proved. The number that the account has already may
-    be given too: that confirms it, so that it counts as used lately.
+    be given if nobody has logged in with it for so long that it does not open the account any more: that confirms it.
 
     Raises:
-        Refusal: as ``request_code``; and ``not_authenticated``, ``reauthentication_required``.
+        Refusal: as ``request_code``; and ``not_authenticated``, ``reauthentication_required``, ``already_bound``: it
+            is the account's number, and was used lately.
         OpenTransaction: a transaction is open.
     """
     user = require_recent(request)
     login = get_login(login)
     number = parse_number(phone, login, region)
     own = _own(user)
-    changes = own is not None and own.number != number.e164
-    return open_challenge(request, login, number, Purpose.CHANGE if changes else Purpose.BIND, user)
+    is_same = own is not None and own.number == number.e164
+    if own is not None and is_same and not own.is_stale(login.recycled_after_days, timezone.now()):
+        raise Refusal(ErrorCode.ALREADY_BOUND)
+    purpose = Purpose.BIND if own is None or is_same else Purpose.CHANGE
+    return open_challenge(request, login, number, purpose, user)
 
 
 @sensitive_variables("code")

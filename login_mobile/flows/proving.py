@@ -23,10 +23,11 @@ from ..exceptions import ErrorCode, Refusal
 from ..keys import one_of
 from ..models import Challenge, MobileLogin
 from ..rows import challenges
-from ..signals import code_rejected, request_refused
+from ..signals import code_rejected
 from ..transactions import refuse_open_transaction
 from .digests import code_digests
 from .finding import challenge_of, get_login
+from .refusing import throttled
 from .sending import review_number
 
 
@@ -89,7 +90,7 @@ def _count_address(request: HttpRequest, login: MobileLogin) -> None:
     try:
         buckets.take(limits.address_verifications(login, client_address(request)))
     except buckets.Full as full:
-        raise _throttled(request, login, full) from None
+        raise throttled(request, login, full) from None
 
 
 def _take_failure(request: HttpRequest, challenge: Challenge, login: MobileLogin) -> buckets.Taken:
@@ -97,14 +98,7 @@ def _take_failure(request: HttpRequest, challenge: Challenge, login: MobileLogin
     try:
         return buckets.take([limits.failures(login, challenge.phone_number, known)])
     except buckets.Full as full:
-        raise _throttled(request, login, full) from None
-
-
-def _throttled(request: HttpRequest, login: MobileLogin, full: buckets.Full) -> Refusal:
-    request_refused.send_robust(
-        MobileLogin, login=login, code=ErrorCode.THROTTLED, retry_after=full.retry_after, request=request
-    )
-    return Refusal(ErrorCode.THROTTLED, retry_after=full.retry_after)
+        raise throttled(request, login, full) from None
 
 
 def _is_right(challenge: Challenge, entered: EnteredCode) -> bool:

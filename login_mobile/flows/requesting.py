@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .. import buckets, limits
 from ..addresses import client_address
-from ..choices import ChallengeState, Purpose
+from ..choices import ChallengeState, Purpose, RefusalReason
 from ..conf import get_settings
 from ..devices import known_device
 from ..exceptions import ErrorCode, Refusal
@@ -22,14 +22,16 @@ from ..keys import new_token, token_hash
 from ..models import Challenge, MobileLogin
 from ..numbers import Number, number_of, parse_number
 from ..rows import challenges, database
-from ..signals import code_requested, request_refused
+from ..signals import code_requested
 from ..transactions import refuse_open_transaction
 from .finding import challenge_of, get_login
 from .pausing import judge_after_cap, refuse_paused
+from .refusing import refused, throttled
 from .sending import ring
 
 #: A code can be asked for once more for so long.
 RESENDABLE_FOR = timedelta(hours=1)
+_REASONS = {ErrorCode.PAUSED: RefusalReason.PAUSED}
 
 __all__ = ["PendingCode", "get_login", "request_code", "resend_code"]
 
@@ -97,13 +99,7 @@ def open_challenge(
     """Count, store, and leave the rest to a worker."""
     refuse_open_transaction()
     known = known_device(request, number.e164)
-    try:
-        _count(login, number, known, client_address(request), user)
-    except Refusal as refusal:
-        request_refused.send_robust(
-            MobileLogin, login=login, code=refusal.code, retry_after=refusal.retry_after, request=request
-        )
-        raise
+    _count(request, login, number, known, user)
     token = new_token()
     challenge = _store(login, number, purpose, user, token, known)
     ring([challenge.pk])
@@ -115,20 +111,22 @@ def open_challenge(
     )
 
 
-def _count(login: MobileLogin, number: Number, known: bool, address: str, user: Any) -> None:
-    if not known:  # the pumping of strangers does not lock the owner out
-        refuse_paused(login, number)
+def _count(request: HttpRequest, login: MobileLogin, number: Number, known: bool, user: Any) -> None:
     counters = [
         limits.sends(login, number.e164, known),
         *([limits.user_sends(login, user.pk)] if user else []),
-        *limits.address_sends(login, address),
+        *limits.address_sends(login, client_address(request)),
         *limits.caps(login, number, known),
     ]
     try:
+        if not known:  # the pumping of strangers does not lock the owner out
+            refuse_paused(login, number)
         buckets.take(counters)
     except buckets.Full as full:
         judge_after_cap(login, number, {counter.kind for counter in full.full})
-        raise Refusal(ErrorCode.THROTTLED, retry_after=full.retry_after) from None
+        raise throttled(request, login, full) from None
+    except Refusal as refusal:
+        raise refused(request, login, refusal, _REASONS.get(refusal.code)) from None
 
 
 def _store(

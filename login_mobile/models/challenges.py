@@ -120,8 +120,8 @@ class Challenge(models.Model):
     objects = ChallengeQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("challenge")
-        verbose_name_plural = _("challenges")
+        verbose_name = _("code request")
+        verbose_name_plural = _("code requests")
         ordering = ("-pk",)
         default_permissions = ("view",)
         constraints = [

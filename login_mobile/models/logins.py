@@ -202,7 +202,7 @@ class MobileLogin(models.Model):
             ("switch_mobilelogin", _("Can switch mobile logins on and off")),
             ("send_test_mobilelogin", _("Can send test codes")),
             ("view_figures_mobilelogin", _("Can view the figures of mobile logins")),
-            ("unblock_mobilelogin", _("Can lift the limits of phone numbers")),
+            ("unblock_mobilelogin", _("Can lift the limits of phone numbers and addresses")),
         ]
         constraints = [
             models.UniqueConstraint(fields=["default_mark"], name="one_default_login"),

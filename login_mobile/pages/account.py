@@ -25,18 +25,19 @@ from ..api import (
 )
 from ..exceptions import ErrorCode, Refusal
 from ..forms import PasswordForm, PhoneForm
-from ..models import MobileNumber
+from ..models import MobileLogin, MobileNumber
 from ..rows import database
 from .codes import Way, code_page
 from .login import OF_THE_NUMBER, kept_number
 from .notices import Notice, answer
-from .pending import IDENTITY, NUMBER, Pending, forget, safe_next
+from .pending import IDENTITY, NUMBER, Pending, forget, keep_config, kept_config, safe_next
 from .protection import Page, page
 
 _NEWS = "login_mobile_news"
 _SAYINGS = {
     "added": Notice("good", _("Your number is confirmed.")),
-    "removed": Notice("good", _("Your number was removed. We have told it so by a text.")),
+    "changed": Notice("good", _("Your number was changed.")),
+    "removed": Notice("good", _("Your number was removed. It gets a text about that.")),
     "removed_untold": Notice("good", _("Your number was removed.")),
 }
 
@@ -48,6 +49,7 @@ def account_page(view: Page) -> Page:
         if not request.user.is_authenticated:
             return _redirect("login", request)
         try:
+            _take_config(request)
             return view(request, *args, **kwargs)
         except Refusal as refusal:
             if refusal.code == ErrorCode.REAUTHENTICATION_REQUIRED:
@@ -77,7 +79,7 @@ def account(request: HttpRequest) -> HttpResponse:
 def number(request: HttpRequest) -> HttpResponse:
     """Ask for a number to add, or to put in the place of the old one."""
     _require_recent(request)
-    config = get_login()
+    config = get_login(kept_config(request))
     form = PhoneForm(config.regions, initial=kept_number(request, NUMBER) if "change" in request.GET else None)
     notice = refusal = None
     if request.method == "POST":
@@ -85,13 +87,15 @@ def number(request: HttpRequest) -> HttpResponse:
         refusal = Refusal(ErrorCode.INVALID_PHONE)
         if form.is_valid():
             try:
-                asked = request_number(request, form.cleaned_data["phone"], region=form.cleaned_data["region"])
+                asked = request_number(
+                    request, form.cleaned_data["phone"], region=form.cleaned_data["region"], login=config
+                )
             except Refusal as refused:
                 refusal = refused
             else:
-                Pending(asked.token).keep(request, NUMBER)
+                Pending(asked.token, config=kept_config(request) or "").keep(request, NUMBER)
                 return HttpResponseRedirect(reverse("login_mobile:number_code"))
-            if refusal.code in OF_THE_NUMBER:
+            if refusal.code in OF_THE_NUMBER or refusal.code == ErrorCode.ALREADY_BOUND:
                 form.refuse("phone", refusal.message)
             elif refusal.code == ErrorCode.REAUTHENTICATION_REQUIRED:
                 raise refusal
@@ -122,7 +126,8 @@ def remove(request: HttpRequest) -> HttpResponse:
     if number is None:
         return HttpResponseRedirect(reverse("login_mobile:account"))
     if request.method == "POST":
-        request.session[_NEWS] = "removed" if remove_number(request) else "removed_untold"
+        told = remove_number(request, login=kept_config(request))
+        request.session[_NEWS] = "removed" if told else "removed_untold"
         return HttpResponseRedirect(reverse("login_mobile:account"))
     context = {
         "masked_number": mask(number.number),
@@ -143,7 +148,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         try:
             if "password" not in request.POST:
-                asked = request_reauthentication(request)
+                asked = request_reauthentication(request, login=kept_config(request))
                 Pending(asked.token, next_url).keep(request, IDENTITY)
                 return HttpResponseRedirect(reverse("login_mobile:confirm_code"))
             form = PasswordForm(request.POST)
@@ -174,9 +179,10 @@ def confirm_code(request: HttpRequest) -> HttpResponse:
 
 
 def _enter_number(request: HttpRequest, pending: Pending, code: str) -> HttpResponse:
+    before = _number(request)
     confirmed = confirm_number(request, pending.token, code)
     forget(request, NUMBER)
-    request.session[_NEWS] = "added"
+    request.session[_NEWS] = "changed" if before and before.number != confirmed.number else "added"
     response = HttpResponseRedirect(reverse("login_mobile:account"))
     remember_device(request, response, confirmed)
     return response
@@ -202,6 +208,19 @@ IDENTITY_WAY = Way(
     changes_number=False,
     enter=_enter_identity,
 )
+
+
+def _take_config(request: HttpRequest) -> None:
+    """Keep the configuration that the address names. One that is switched off too: a number can be removed by it."""
+    if key := request.GET.get("config", ""):
+        try:
+            get_login(key)
+        except Refusal as refusal:
+            if refusal.code == ErrorCode.UNKNOWN_CONFIG:
+                raise
+        keep_config(request, key)
+    elif (kept := kept_config(request)) and not MobileLogin.objects.using(database()).filter(key=kept).exists():
+        keep_config(request, "")  # it was deleted meanwhile
 
 
 def _require_recent(request: HttpRequest) -> None:
@@ -232,4 +251,7 @@ def _next(request: HttpRequest) -> str:
 def _redirect(name: str, request: HttpRequest) -> HttpResponse:
     """To another page first, and back to this one. A form is not sent again: its page is."""
     back = request.path if request.method in ("GET", "HEAD") else reverse("login_mobile:account")
-    return HttpResponseRedirect(f"{reverse(f'login_mobile:{name}')}?{urlencode({REDIRECT_FIELD_NAME: back})}")
+    query = {REDIRECT_FIELD_NAME: back}
+    if key := request.GET.get("config", ""):
+        query["config"] = key
+    return HttpResponseRedirect(f"{reverse(f'login_mobile:{name}')}?{urlencode(query)}")

@@ -26,7 +26,7 @@ from ..models import MobileLogin
 from ..numbers import number_of
 from .codes import Way, code_page
 from .notices import Notice, answer
-from .pending import LOGIN, Pending, after_login, forget, safe_next
+from .pending import LOGIN, Pending, after_login, forget, keep_config, safe_next
 from .protection import page
 
 #: Refusals that are about the number, and stand at its field.
@@ -42,11 +42,12 @@ def login(request: HttpRequest) -> HttpResponse:
     In the address, ``config`` names a login, ``next`` says where to go afterwards, and ``change`` keeps the number.
     """
     given = request.POST if request.method == "POST" else request.GET
-    next_url = safe_next(request, given.get("next", ""))
+    next_url, key = safe_next(request, given.get("next", "")), given.get("config", "")
     if request.user.is_authenticated and request.method != "POST":
+        if key:
+            keep_config(request, get_login(key).key)
         # A page that has sent somebody here who is logged in would do so again, be it the project's first one.
         return HttpResponseRedirect(reverse("login_mobile:account") if "next" in given else after_login(request, ""))
-    key = given.get("config", "")
     config = get_login(key or None)
     if request.method != "POST":
         form = PhoneForm(config.regions, initial=_kept_number(request) if "change" in request.GET else None)
@@ -124,6 +125,7 @@ def _enter(request: HttpRequest, pending: Pending, code: str) -> HttpResponse:
 def _let_in(request: HttpRequest, pending: Pending, verified: Verified) -> HttpResponse:
     log_in(request, verified)
     forget(request, LOGIN)
+    keep_config(request, pending.config)
     response = HttpResponseRedirect(after_login(request, pending.next))
     remember_device(request, response, verified)
     return response
@@ -185,5 +187,6 @@ def _show(
         "next": next_url,
         "config": key,
         "notice": Notice.of(refusal) if refusal and not form.errors else None,
+        "has_code": bool(refusal and refusal.retry_after and Pending.of(request, LOGIN)),
     }
     return answer(request, "login.html", context, refusal)

@@ -1,4 +1,5 @@
-"""What a session keeps between two pages: the token of the code that was asked for, and where to go afterwards.
+"""What a session keeps between two pages: the token of the code that was asked for, where to go afterwards, and the
+configuration by which somebody came.
 
 The token is of use for whoever can read the session, as the session itself is; the code is not in it.
 """
@@ -13,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 LOGIN, NUMBER, IDENTITY = "login", "number", "identity"
 _LONGEST = 2000
 _PREFIX = "login_mobile_"
+_CONFIG = "login_mobile_config"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,19 @@ class Pending:
 
 def forget(request: HttpRequest, way: str) -> None:
     request.session.pop(_PREFIX + way, None)
+
+
+def keep_config(request: HttpRequest, key: str) -> None:
+    """From now on the pages of the account go by this configuration; empty: by the default one."""
+    if key:
+        request.session[_CONFIG] = key
+    else:
+        request.session.pop(_CONFIG, None)
+
+
+def kept_config(request: HttpRequest) -> str | None:
+    """The key of the configuration by which somebody came; ``None``: the default one, as its name need not be known."""
+    return request.session.get(_CONFIG)
 
 
 def safe_next(request: HttpRequest, url: str) -> str:

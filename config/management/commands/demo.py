@@ -94,7 +94,7 @@ class Command(BaseCommand):
         if not MobileLogin.objects.exists():
             template = SmsTemplate.objects.get(key="login-code")
             fields = {"sms_service": service, "template": template, "regions": ["US", "CN"], "is_default": True}
-            MobileLogin.objects.create(key="demo", name="Demonstration", **fields)
+            MobileLogin.objects.create(key="demo", name="Demonstration", ask_nickname=True, **fields)
 
     def _superuser(self) -> str:
         user, new = User.objects.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
