@@ -223,6 +223,28 @@ class TestProgress:
         Notification.objects.update(status=NotificationStatus.CANCELLED)
         assert "the others are being skipped" in self.answer(admin_client, notification)["sentence"]
 
+    def test_its_beginning_and_its_end_have_words_of_their_own(self, admin_client, news):
+        notification = told(people(2), resolve=False)
+        answer = self.answer(admin_client, notification)
+        assert (answer["label"], answer["status"]) == ("Starting…", "running")
+        assert 'data-key="cancel"' in answer["parts"]["buttons"]
+        expand(notification.pk)
+        put(notification, sent=1)
+        answer = self.answer(admin_client, notification)
+        assert (answer["label"], answer["times"]["finished_at"]) == ("Running", "-")
+        assert 'data-key="pause"' in answer["parts"]["buttons"]
+        put(notification, sent=2)
+        answer = self.answer(admin_client, notification)
+        assert answer["sentence"] == "Finishing… 2 of 2 people are done (100%)."
+        assert "<button" not in answer["parts"]["buttons"]
+        assert "Finishing…" in words_of(admin_client.get(page_of(notification)))
+        assert "Finishing…" in words_of(admin_client.get(LIST))
+        Notification.objects.update(status=NotificationStatus.FINISHED, finished_at=timezone.now())
+        answer = self.answer(admin_client, notification)
+        assert answer["label"] == "Finished"
+        finished = answer["times"]["finished_at"]
+        assert f'<div class="readonly">{finished}</div>' in admin_client.get(page_of(notification)).content.decode()
+
     def test_failures_are_grouped_with_what_to_do_about_them(self, admin_client, news):
         notification = told(people(6))
         put(notification, failed=3, unknown=2)
