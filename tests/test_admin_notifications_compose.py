@@ -284,6 +284,11 @@ class TestSending:
         admin_client.post(COMPOSE, {**fields, "confirmed": "x"})
         assert not Notification.objects.exists()
 
+    def test_what_is_said_beside_a_field_is_not_said_again_below(self, admin_client, sandbox, two_halls):
+        fields = form(sandbox, create_template(key="coded", text=""), departments=two_halls[0].pk)
+        assert words_of(admin_client.post(COMPOSE, fields)).count("has no text") == 1
+        assert words_of(admin_client.post(COMPOSE, {**fields, "_refresh": "all"})).count("has no text") == 1
+
     def test_one_can_go_back_to_the_form(self, admin_client, sandbox, alarm, two_halls):
         question = admin_client.post(COMPOSE, form(sandbox, alarm, departments=two_halls[0].pk))
         page = admin_client.post(COMPOSE, {**carried(question), "_edit": "1"}).content.decode()

@@ -150,7 +150,7 @@ def test_an_admin_composes_confirms_and_watches(page, live_server, admin_user, b
     expect(page.locator(".messagelist")).to_contain_text("It is on its way.")
     notification = Notification.objects.get()
     state = page.locator(".notifications-state")
-    expect(state).to_contain_text("Running")
+    expect(state).to_contain_text("Starting…")
     assert fits(page)
     work(broker)
     bar = page.get_by_role("progressbar")

@@ -279,11 +279,13 @@ def _initial(request: HttpRequest, admin_site: Any) -> dict[str, Any]:
 
 def _recipients(form: ComposeForm) -> list[tuple[str, str]]:
     """Who is asked for, in words: each kind that was chosen, and some of its names."""
-    chosen = {kind: pks for kind, pks in form.chosen_recipients().items() if pks}
-    lines = [(str(LABELS[kind]), named(kind, pks, len(pks))) for kind, pks in chosen.items()]
-    if DEPARTMENTS in chosen:
-        included = form.includes_subdepartments()
-        lines.append((_("Sub-departments"), _("included") if included else _("not included")))
+    lines = []
+    for kind, pks in form.chosen_recipients().items():
+        if pks:
+            lines.append((str(LABELS[kind]), named(kind, pks, len(pks))))
+        if pks and kind == DEPARTMENTS:
+            included = _("included") if form.includes_subdepartments() else _("not included")
+            lines.append((_("Sub-departments"), included))
     return lines
 
 
