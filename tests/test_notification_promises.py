@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import re
 import traceback
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -235,6 +237,22 @@ def test_reading_the_outbox_of_a_test_does_the_workers_part(sms_outbox, db):
     resume(held)
     sms_outbox.deliver()
     assert [text.text for text in sms_outbox][2:] == ["Hello N0002", "Hello N0003"]
+
+
+def test_the_quick_start_can_be_followed(sms_outbox, db):
+    text = (Path(__file__).parent.parent / "docs" / "notifications.md").read_text()
+    company, first, second = re.findall(r"```python\n((?:# shop/company|from django|notify\().*?)```", text, re.DOTALL)[
+        :3
+    ]
+    names = {}
+    exec(company, names)
+    names["make_company"]()
+    exec(first, names)
+    assert [text.text for text in sms_outbox] == [
+        f"{n}, Pump 1 reports a leak. Please look." for n in ("Maya", "Jonas")
+    ]
+    exec(second, names)
+    assert [text.text for text in sms_outbox][2] == "Maya, Pump 1 reports a fault. Please look."
 
 
 def test_a_receiver_may_notify_others_once_one_is_finished(sms_outbox, db):
