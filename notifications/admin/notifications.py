@@ -34,7 +34,7 @@ from .compose import COMPOSE, Composes
 from .control import Controls
 from .fields import field_label
 from .finding import DEPARTMENTS, MOST_NAMED, ROLES, USERS, find_view, named
-from .progress import TIMES, WENT_WRONG, Follows, Progress, page_parts
+from .progress import TIMES, WENT_WRONG, Follows, Progress, page_parts, segments_of
 from .recipients import Lists
 
 #: What may stand in the list's query string; Django would allow any lookup of any field.
@@ -110,7 +110,10 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         optional = ("key", "retry_of_link", "retries", "send_at", "expires_at")
         when = [line for line in optional if obj is None or self._has(obj, line)]
         return [
-            (gettext_lazy("Text"), {"fields": ("service", "template", "purpose", "wording", "variable_list")}),
+            (
+                gettext_lazy("Text"),
+                {"fields": ("service", "template", "purpose", "wording", "variable_list", "segments")},
+            ),
             (gettext_lazy("Recipients"), {"fields": asked or ("asked_users",)}),
             (gettext_lazy("When and by whom"), {"fields": ("created_by", "created_at", *when, *TIMES)}),
         ]
@@ -119,6 +122,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         return (
             "wording",
             "variable_list",
+            "segments",
             "asked_users",
             "asked_departments",
             "asked_roles",
@@ -201,6 +205,10 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
     def variable_list(self, notification: Notification) -> SafeString | str:
         shown = self._shown(notification)
         return format_html_join("", "<div><code>{}</code> {}</div>", shown.items()) or "-"
+
+    @admin.display(description=gettext_lazy("segments"))
+    def segments(self, notification: Notification) -> str:
+        return segments_of(notification)
 
     @admin.display(description=gettext_lazy("users"))
     def asked_users(self, notification: Notification) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin.utils import display_for_value
-from django.db.models import Count
+from django.db.models import Count, Sum
 from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -49,7 +49,7 @@ FAST, SLOW = 2_000, 10_000
 _SLOWEST = 0.05
 #: The parts of the page that change.
 PARTS = ("state", "bar", "figures", "failures", "buttons")
-#: The times below it that are still to come when it is composed.
+#: The times below it that are still to come when it is composed; the last one is also when the segments are counted.
 TIMES = ("started_at", "expanded_at", "finished_at")
 
 
@@ -186,6 +186,8 @@ class Progress:
             return _("It was cancelled before it began.")
         if self.notification.started_at is None and self.is_live:
             return _("It has not begun yet.")
+        if self.is_starting:
+            return _("Its recipients are being looked up.")
         if self.is_live and status == NotificationStatus.CANCELLED and not self._all_are_done:
             return _("%(done)s of %(total)s people are done; the others are being skipped.") % numbers
         if self.is_live and not self.notification.expanded_at:
@@ -297,6 +299,22 @@ def failures_of(notification: Notification, counts: Mapping[str, int]) -> Failur
     return Failures(groups, any(counts[status] > MOST_FAILURES for status in WENT_WRONG))
 
 
+def segments_of(notification: Notification) -> str:
+    """How many segments its texts took, and about what they cost; counted once all have left."""
+    if notification.finished_at is None:
+        return "-"
+    messages = SmsMessage.objects.using(database()).filter(batch=notification.batch_id)
+    count = messages.aggregate(count=Sum("segments"))["count"]
+    if not count:
+        return "-"
+    shown = number_format(count, force_grouping=True)
+    service = SmsService.objects.get(pk=notification.service_id)
+    if service.price_per_segment is None:
+        return shown
+    total = number_format(count * service.price_per_segment, decimal_pos=2, force_grouping=True)
+    return f"{shown} ({_('About %(total)s %(currency)s') % {'total': total, 'currency': service.currency}})"
+
+
 def page_parts(request: HttpRequest, progress: Progress, *, with_failures: bool = True) -> dict[str, Any]:
     """What the templates of the parts need."""
     notification, counts = progress.notification, progress.counts
@@ -348,7 +366,10 @@ class Follows:
                 "live": progress.is_live,
                 "interval": progress.interval,
                 "sentence": progress.news,
-                "times": {field: display_for_value(getattr(notification, field), "-") for field in TIMES},
+                "fields": {
+                    "segments": segments_of(notification),
+                    **{field: display_for_value(getattr(notification, field), "-") for field in TIMES},
+                },
                 "parts": {part: render_to_string(f"{folder}/{part}.html", context, request) for part in parts},
             }
         )

@@ -66,7 +66,7 @@ function follow(panel) {
         put(panel.querySelector(`[data-part="${name}"]`), html);
       }
     }
-    for (const [field, words] of Object.entries(answer.times)) {
+    for (const [field, words] of Object.entries(answer.fields)) {
       const place = document.querySelector(`.field-${field} .readonly`);
       if (place) {
         place.textContent = words;
