@@ -12,3 +12,9 @@ class ApprovalsConfig(AppConfig):
         from . import approvers, checks, texting  # noqa: F401 - resolvers, checks and receivers register themselves
 
         autodiscover_modules("approval_rules")
+
+    def make_waiting_texts(self) -> None:
+        """For tests with ``sms_outbox``: the work of the workers that a test does not have."""
+        from .testing import hand_over_all
+
+        hand_over_all()

@@ -171,10 +171,11 @@ def sweep_texts(until: float) -> None:
         for text in overdue:
             if time.monotonic() > until:
                 return
-            _sweep_text(text)
+            sweep_text(text)
 
 
-def _sweep_text(text: NodeText) -> None:
+def sweep_text(text: NodeText) -> None:
+    """Do what was left undone for a text; where that fails, the next sweep does it again."""
     now = timezone.now()
     try:
         if text.state == TextState.WAITING and text.created_at < now - GIVE_UP_AFTER:

@@ -8,4 +8,10 @@ class NotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, objecting  # noqa: F401
+        from . import checks, noticing, objecting  # noqa: F401
+
+    def make_waiting_texts(self) -> None:
+        """For tests with ``sms_outbox``: the work of the workers that a test does not have."""
+        from .testing import advance_all
+
+        advance_all()

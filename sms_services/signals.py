@@ -1,4 +1,4 @@
-"""Signals, each with ``message`` (an ``SmsMessage``).
+"""Signals. All but the last have ``message`` (an ``SmsMessage``).
 
 The first two are sent after the commit, by a worker or by whoever called ``send_message``; a failing receiver harms
 nobody. Receivers are called per message: keep them short.
@@ -16,3 +16,7 @@ message_failed = Signal()
 #: of a receiver goes to whoever asked. It is asked twice: at once, and in the transaction that makes the retry. Also
 #: gets ``origin``: the message that was there first, where ``message`` is a retry itself.
 retry_requested = Signal()
+
+#: A worker has done its part for messages of batches. Gets ``batches``, their ids. Sent once per task, also where some
+#: of its messages are to be tried again.
+batches_delivered = Signal()

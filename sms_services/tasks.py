@@ -16,6 +16,7 @@ from .exceptions import SmsError
 from .logs import log
 from .models import SmsMessage, SmsService, current_service
 from .purging import purge as run_purge
+from .signals import batches_delivered
 
 
 @shared_task(bind=True, name="sms_services.deliver_messages", acks_late=True, ignore_result=True)
@@ -29,6 +30,8 @@ def deliver_messages(self: Task, message_ids: list[int]) -> None:
     for (service_id, _purpose), group in groups.items():
         if service := current_service(service_id):
             _deliver(service, group)
+    if batches := {message.batch_id for message in due if message.batch_id is not None}:
+        batches_delivered.send_robust(SmsMessage, batches=batches)
 
 
 @shared_task(bind=True, name="sms_services.reconcile_messages", acks_late=True, ignore_result=True)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from notifications.api import cancel, notify
 from notifications.choices import NotificationProblem, NotificationStatus
+from notifications.expansion.ending import end
 from notifications.expansion.expanding import expand
 from notifications.models import Notification, Recipient
 from sms_services.choices import MessageStatus, SkipReason
-from sms_services.models import SmsMessage
+from sms_services.models import SandboxSms, SmsMessage
+from sms_services.tasks import deliver_messages
 from tests.log_messages import log_in
 from tests.people import a_department, a_person, a_role, number_of, people
 from tests.services_under_test import create_template
@@ -114,6 +118,17 @@ class TestPage:
         words = words_of(admin_client.get(page_of(notification)))
         for expected in ("News of Hall 3", "Works › Hall", "Guards", "Ada (ada)", "admin"):
             assert expected in words, expected
+
+    def test_it_says_how_many_segments_its_texts_took_and_what_they_cost(self, admin_client, sandbox):
+        create_template(key="hello", text="Hello ${name}. " + 150 * "x")
+        notification = told(people(3), template="hello", variables={"name": F("first_name")})
+        deliver_messages(list(SmsMessage.objects.values_list("pk", flat=True)))
+        assert "Segments: -" in words_of(admin_client.get(page_of(notification)))
+        end(notification.pk, 1.0)
+        assert "Segments: 6 " in words_of(admin_client.get(page_of(notification)))
+        SandboxSms.objects.update(price_per_segment=Decimal("0.05"), currency="EUR")
+        assert "Segments: 6 (About 0.30 EUR)" in words_of(admin_client.get(page_of(notification)))
+        assert admin_client.get(page_of(notification, "progress")).json()["fields"]["segments"] == "6 (About 0.30 EUR)"
 
     def test_sensitive_variables_are_never_shown(self, admin_client, sandbox):
         create_template(key="door", text="Door ${pin}")
@@ -222,6 +237,28 @@ class TestProgress:
         assert "more are added once it goes on" in self.answer(admin_client, notification)["sentence"]
         Notification.objects.update(status=NotificationStatus.CANCELLED)
         assert "the others are being skipped" in self.answer(admin_client, notification)["sentence"]
+
+    def test_its_beginning_and_its_end_have_words_of_their_own(self, admin_client, news):
+        notification = told(people(2), resolve=False)
+        answer = self.answer(admin_client, notification)
+        assert (answer["label"], answer["status"]) == ("Starting…", "running")
+        assert 'data-key="cancel"' in answer["parts"]["buttons"]
+        expand(notification.pk)
+        put(notification, sent=1)
+        answer = self.answer(admin_client, notification)
+        assert (answer["label"], answer["fields"]["finished_at"]) == ("Running", "-")
+        assert 'data-key="pause"' in answer["parts"]["buttons"]
+        put(notification, sent=2)
+        answer = self.answer(admin_client, notification)
+        assert answer["sentence"] == "Finishing… 2 of 2 people are done (100%)."
+        assert "<button" not in answer["parts"]["buttons"]
+        assert "Finishing…" in words_of(admin_client.get(page_of(notification)))
+        assert "Finishing…" in words_of(admin_client.get(LIST))
+        Notification.objects.update(status=NotificationStatus.FINISHED, finished_at=timezone.now())
+        answer = self.answer(admin_client, notification)
+        assert answer["label"] == "Finished"
+        finished = answer["fields"]["finished_at"]
+        assert f'<div class="readonly">{finished}</div>' in admin_client.get(page_of(notification)).content.decode()
 
     def test_failures_are_grouped_with_what_to_do_about_them(self, admin_client, news):
         notification = told(people(6))

@@ -264,11 +264,30 @@ class TestSending:
         admin_client.post(COMPOSE, {**carried(again), "_send": "1"})
         assert SmsMessage.objects.count() == 3
 
+    def test_it_says_who_is_asked_for(self, admin_client, sandbox, alarm, two_halls):
+        hall = a_department("Hall", people(25), below=two_halls[0])
+        fields = form(sandbox, alarm, departments=[two_halls[1].pk, hall.pk], roles=a_role("Guards").pk)
+        words = words_of(admin_client.post(COMPOSE, fields))
+        for expected in ("A › Hall", "Sub-departments included", "Roles Guards"):
+            assert expected in words, expected
+        fields = form(sandbox, alarm, departments=hall.pk, include_subdepartments=None)
+        assert "Sub-departments not included" in words_of(admin_client.post(COMPOSE, fields))
+        words = words_of(
+            admin_client.post(COMPOSE, form(sandbox, alarm, users=[user.pk for user in hall.members.all()]))
+        )
+        assert "and 5 others" in words
+        assert "Sub-departments" not in words
+
     def test_a_count_that_was_made_up_sends_nothing(self, admin_client, sandbox, alarm, two_halls):
         fields = form(sandbox, alarm, departments=two_halls[0].pk, _send="1", confirmed="99")
         admin_client.post(COMPOSE, fields)
         admin_client.post(COMPOSE, {**fields, "confirmed": "x"})
         assert not Notification.objects.exists()
+
+    def test_what_is_said_beside_a_field_is_not_said_again_below(self, admin_client, sandbox, two_halls):
+        fields = form(sandbox, create_template(key="coded", text=""), departments=two_halls[0].pk)
+        assert words_of(admin_client.post(COMPOSE, fields)).count("has no text") == 1
+        assert words_of(admin_client.post(COMPOSE, {**fields, "_refresh": "all"})).count("has no text") == 1
 
     def test_one_can_go_back_to_the_form(self, admin_client, sandbox, alarm, two_halls):
         question = admin_client.post(COMPOSE, form(sandbox, alarm, departments=two_halls[0].pk))
@@ -298,6 +317,7 @@ class TestSending:
         )
         question = admin_client.post(COMPOSE, fields)
         assert "Schedule for 2 people" in words_of(question)
+        assert words_of(question).count("(Asia/Shanghai)") == 2
         admin_client.post(COMPOSE, {**carried(question), "_send": "1"})
         notification = Notification.objects.get()
         assert notification.status == "scheduled"
@@ -309,7 +329,7 @@ class TestSending:
         fields = form(sandbox, alarm, departments=two_halls[0].pk, send_at=f"{just_now:%Y-%m-%dT%H:%M}")
         question = admin_client.post(COMPOSE, fields)
         assert "Send to 2 people" in words_of(question)
-        assert "Not before at once" in words_of(question)
+        assert "When at once" in words_of(question)
         sent = admin_client.post(COMPOSE, {**carried(question), "_send": "1"}, follow=True)
         assert "It is on its way." in words_of(sent)
 

@@ -14,7 +14,6 @@ from django.utils import timezone
 from playwright.sync_api import Error, expect
 
 from notifications.models import Notification, NotificationPreset, SuppressedNumber
-from notifications.sweeping import sweep
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
 from tests.people import a_department, a_person, a_role, states
 from tests.services_under_test import create_template
@@ -91,11 +90,7 @@ def fits(page):
 
 
 def work(broker):
-    """What a worker and the beat do until nothing is left."""
-    while broker.work():
-        pass
-    Notification.objects.update(sweep_at=timezone.now())
-    sweep()
+    """What a worker does until nothing is left."""
     while broker.work():
         pass
 
@@ -151,13 +146,14 @@ def test_an_admin_composes_confirms_and_watches(page, live_server, admin_user, b
     expect(page.locator(".messagelist")).to_contain_text("It is on its way.")
     notification = Notification.objects.get()
     state = page.locator(".notifications-state")
-    expect(state).to_contain_text("Running")
+    expect(state).to_contain_text("Starting…")
     assert fits(page)
     work(broker)
     bar = page.get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", "100", timeout=20_000)
     expect(state).to_contain_text("Finished", timeout=20_000)
     expect(state).to_contain_text("7 of 7 people are done (100%)")
+    expect(page.locator(".field-finished_at .readonly")).not_to_have_text("-")
     expect(page.locator("#notification-progress [role=status]")).to_contain_text("Finished")
     assert fits(page)
 
@@ -193,7 +189,7 @@ def test_it_works_without_scripts(browser, live_server, admin_user, broker, staf
         page.get_by_role("button", name="Go on…").click()
         expect(page.locator(".sms-bubble")).to_have_text("[First name]: Pump 7 fails")
         page.get_by_role("button", name="Send to 5 people").click()
-        expect(page.locator(".notifications-state")).to_contain_text("Running")
+        expect(page.locator(".notifications-state")).to_contain_text("Starting…")
         work(broker)
         page.get_by_role("link", name="Load it again").click()
         expect(page.locator(".notifications-state")).to_contain_text("Finished 7 of 7 people are done")
@@ -214,7 +210,7 @@ def test_a_notification_is_paused_resumed_and_cancelled(page, live_server, admin
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".notifications-state")).to_contain_text("Paused")
     page.get_by_role("button", name="Resume").click()
-    expect(page.locator(".notifications-state")).to_contain_text("Running")
+    expect(page.locator(".notifications-state")).to_contain_text("Starting…")
     page.get_by_role("button", name="Cancel…").click()
     page.get_by_role("button", name="Cancel the notification").click()
     expect(page.locator(".notifications-state")).to_contain_text("Cancelled")

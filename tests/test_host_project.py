@@ -61,9 +61,12 @@ def test_it_needs_neither_the_vendors_sdks_nor_a_network(tmp_path):
 
 def test_the_documented_examples_pass(tmp_path):
     text = (ROOT / "docs" / "testing.md").read_text()
-    examples = dict(re.findall(r"```python\n# (tests/\w+\.py)\n(.*?)```", text, re.DOTALL))
+    examples = dict(re.findall(r"```python\n# (tests/\w+\.py)[^\n]*\n(.*?)```", text, re.DOTALL))
     count = sum(len(re.findall(r"^ *def test_", example, re.MULTILINE)) for example in examples.values())
-    assert (len(examples), count) == (5, 7)
+    assert (len(examples), count) == (6, 9)
     tests = [name for name in examples if not name.endswith("conftest.py")]
-    code, output = run_pytest(*plugin_arguments(), *tests, cwd=copy_of_host(tmp_path, examples))
+    (apps,) = re.findall(r"with (.+) in INSTALLED_APPS\n", text)
+    more = "INSTALLED_APPS += [" + ", ".join(re.findall(r'"\w+"', apps)) + "]\n"
+    settings = {"settings.py": (HOST / "settings.py").read_text() + more}
+    code, output = run_pytest(*plugin_arguments(), *tests, cwd=copy_of_host(tmp_path, {**examples, **settings}))
     assert (code, outcomes(output)) == (0, {"passed": count}), output

@@ -20,11 +20,13 @@ from notifications.omitting import omit
 from notifications.purging import purge
 from notifications.signals import notification_finished
 from notifications.sweeping import sweep
+from notifications.tasks import advance
 from sms_services.api import retry_message
 from sms_services.choices import BatchState, MessageStatus
 from sms_services.exceptions import InactiveService, RetryRefused, VariablesWiped
 from sms_services.models import SmsBatch, SmsMessage
 from sms_services.purging import purge as purge_messages
+from sms_services.tasks import deliver_messages
 from tests.people import a_person, number_of, people, states
 from tests.services_under_test import create_template
 
@@ -221,7 +223,7 @@ class TestPause:
 
     def test_one_of_which_all_has_left_ends(self, broker, text):
         sent = tell(people(3))
-        work_all(broker)
+        broker.work("sms")
         pause(sent)
         SmsMessage.objects.update(status=MessageStatus.SENDING)
         self.sweep_after(seconds=11, broker=broker)
@@ -343,10 +345,25 @@ class TestTheEnd:
         moments_later(sent)
         assert len(finished) == 1
 
-    def test_workers_leave_it_to_the_sweep(self, broker, text, finished):
+    def test_whoever_delivers_the_last_message_has_it_ended_at_once(self, broker, text, finished):
         sent = tell(people(3))
-        work_all(broker)
+        broker.work("sms")
+        (task,) = broker.take()
+        ids = task.args[0]
+        deliver_messages(ids[:2])
+        assert broker.take() == []
+        deliver_messages(ids[2:])
         assert now(sent).status == NotificationStatus.RUNNING
+        (task,) = broker.take()
+        assert (task.name, task.args) == ("notifications.advance", [[sent.pk]])
+        advance(*task.args)
+        assert finished == [(sent.pk, NotificationStatus.FINISHED)]
+
+    def test_the_sweep_ends_what_nobody_was_rung_for(self, broker, text, finished):
+        sent = tell(people(3))
+        broker.work("sms")
+        broker.work("sms")
+        broker.take()
         moments_later(sent)
         work_all(broker)
         assert finished == [(sent.pk, NotificationStatus.FINISHED)]

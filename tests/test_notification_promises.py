@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import re
 import traceback
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -20,8 +23,8 @@ from notifications.exceptions import NotificationError
 from notifications.expansion.pages import Account, Person
 from notifications.models import Notification, Recipient, SuppressedNumber
 from notifications.purging import purge
+from notifications.signals import notification_finished
 from notifications.sweeping import sweep
-from notifications.tasks import advance
 from notifications.variables import Variables
 from sms_services.choices import MessageStatus
 from sms_services.models import SandboxSms, SmsMessage
@@ -218,10 +221,52 @@ def test_a_user_who_is_deleted_meanwhile_is_nobody(broker, sandbox):
 
 
 @pytest.mark.django_db
-def test_a_host_projects_test_does_the_workers_part(sms_outbox, db):
+def test_reading_the_outbox_of_a_test_does_the_workers_part(sms_outbox, db):
     SandboxSms.objects.create(key="sandbox", name="Sandbox")
     create_template(key="hello", text="Hello ${name}")
-    sent = notify(users=people(2), service="sandbox", template="hello", variables={"name": F("first_name")})
-    assert list(sms_outbox) == []
-    advance([sent.pk])
+    hello = {"service": "sandbox", "template": "hello", "variables": {"name": F("first_name")}}
+    sent = notify(users=people(2), **hello)
+    later = notify(users=people(1, start=2), send_at=timezone.now() + timedelta(hours=1), **hello)
+    held = pause(notify(users=people(1, start=3), **hello))
+    with transaction.atomic():
+        assert sms_outbox == []
     assert sorted(text.text for text in sms_outbox) == ["Hello N0000", "Hello N0001"]
+    statuses = dict(Notification.objects.values_list("pk", "status"))
+    assert statuses == {sent.pk: "finished", later.pk: "scheduled", held.pk: "paused"}
+    Notification.objects.filter(pk=later.pk).update(send_at=timezone.now())
+    resume(held)
+    sms_outbox.deliver()
+    assert [text.text for text in sms_outbox][2:] == ["Hello N0002", "Hello N0003"]
+
+
+def test_the_quick_start_can_be_followed(sms_outbox, db):
+    text = (Path(__file__).parent.parent / "docs" / "notifications.md").read_text()
+    company, first, second = re.findall(r"```python\n((?:# shop/company|from django|notify\().*?)```", text, re.DOTALL)[
+        :3
+    ]
+    names = {}
+    exec(company, names)
+    names["make_company"]()
+    exec(first, names)
+    assert [text.text for text in sms_outbox] == [
+        f"{n}, Pump 1 reports a leak. Please look." for n in ("Maya", "Jonas")
+    ]
+    exec(second, names)
+    assert [text.text for text in sms_outbox][2] == "Maya, Pump 1 reports a fault. Please look."
+
+
+def test_a_receiver_may_notify_others_once_one_is_finished(sms_outbox, db):
+    SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    create_template(key="hello", text="Hello ${name}")
+
+    def go_on(notification, **kwargs):
+        if notification.variables == {"name": "first"}:
+            notify(users=others, service="sandbox", template="hello", variables={"name": "second"})
+
+    first, others = people(1), people(1, start=1)
+    notification_finished.connect(go_on)
+    try:
+        notify(users=first, service="sandbox", template="hello", variables={"name": "first"})
+        assert [text.text for text in sms_outbox] == ["Hello first", "Hello second"]
+    finally:
+        notification_finished.disconnect(go_on)

@@ -28,8 +28,8 @@ from ..models import Notification, NotificationPreset
 from ..rows import notifications
 from ..summary import RecipientsSummary
 from .composing import Composing
-from .fields import REFRESH, FoundManyField, VariablesField, shown_variables
-from .finding import known_kinds
+from .fields import LABELS, REFRESH, FoundManyField, VariablesField, shown_variables
+from .finding import DEPARTMENTS, known_kinds, named
 from .overview import Overview, summary_of
 
 COMPOSE = "notifications.compose_notification"
@@ -227,6 +227,7 @@ class Composes:
             "form": form,
             "overview": Overview.with_people(form, summary),
             "was": int(was) if was.isascii() and was.isdecimal() else None,
+            "recipients": _recipients(form),
             "carried": _carried(request.POST),
             "service": form.chosen_service,
             "template": form.chosen_template,
@@ -274,6 +275,18 @@ def _initial(request: HttpRequest, admin_site: Any) -> dict[str, Any]:
             **{kind: list(getattr(preset, kind).values_list("pk", flat=True)) for kind in known_kinds()},
         }
     return initial
+
+
+def _recipients(form: ComposeForm) -> list[tuple[str, str]]:
+    """Who is asked for, in words: each kind that was chosen, and some of its names."""
+    lines = []
+    for kind, pks in form.chosen_recipients().items():
+        if pks:
+            lines.append((str(LABELS[kind]), named(kind, pks, len(pks))))
+        if pks and kind == DEPARTMENTS:
+            included = _("included") if form.includes_subdepartments() else _("not included")
+            lines.append((_("Sub-departments"), included))
+    return lines
 
 
 def _carried(data: Mapping[str, Any]) -> list[tuple[str, str]]:

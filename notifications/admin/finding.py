@@ -13,6 +13,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, JsonResponse
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 
 from ..directory import has_roles
 from ..models import Department
@@ -22,6 +24,8 @@ from ..rows import database, users
 PAGE = 20
 #: Pages beyond this one are not asked for by anybody who scrolls.
 _LAST_PAGE = 50
+#: How many recipients of a kind are named.
+MOST_NAMED = 20
 #: The parts of a user model by which people are known.
 _NAMES = ("first_name", "last_name", "full_name", "name")
 #: Who may look for recipients: those who may choose some.
@@ -128,6 +132,14 @@ def department_names(departments: Iterable[Department]) -> dict[int, str]:
         each.pk: " › ".join(names.get(each.path[:end], "…") for end in range(step, len(each.path) + 1, step))
         for each in departments
     }
+
+
+def named(kind: str, pks: Sequence[Any], total: int) -> str:
+    """The first recipients of a kind by name, and how many others there are of ``total``; empty if there is none."""
+    labels = [label for _pk, label in KINDS[kind].labels(KINDS[kind].chosen(pks[:MOST_NAMED]))]
+    if others := max(total - MOST_NAMED, 0):
+        labels.append(_("and %(count)s others") % {"count": number_format(others, force_grouping=True)})
+    return _(", ").join(labels)
 
 
 def find_view(request: HttpRequest) -> JsonResponse:

@@ -33,8 +33,8 @@ from ..rows import notifications
 from .compose import COMPOSE, Composes
 from .control import Controls
 from .fields import field_label
-from .finding import DEPARTMENTS, KINDS, ROLES, USERS, find_view
-from .progress import WENT_WRONG, Follows, Progress, page_parts
+from .finding import DEPARTMENTS, MOST_NAMED, ROLES, USERS, find_view, named
+from .progress import TIMES, WENT_WRONG, Follows, Progress, page_parts, segments_of
 from .recipients import Lists
 
 #: What may stand in the list's query string; Django would allow any lookup of any field.
@@ -48,8 +48,6 @@ _LOOKUPS = frozenset(
         "created_at__isnull",
     }
 )
-#: How many of those that were asked for are named.
-MOST_NAMED = 20
 
 
 class PresetFilter(admin.SimpleListFilter):
@@ -79,7 +77,7 @@ class NotificationChangeList(ChangeList):
 
 @admin.register(Notification)
 class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.ModelAdmin):
-    list_display = ("what", "status", "progress", "went_wrong", "created_at", "created_by")
+    list_display = ("what", "standing", "progress", "went_wrong", "created_at", "created_by")
     list_display_links = ("what",)
     list_filter = ("status", "created_at", PresetFilter, "service")
     list_select_related = ("template", "created_by")
@@ -109,18 +107,22 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         asked = [kind for kind in ("asked_users", "asked_departments", "asked_roles") if self._asked(obj, kind)]
         if "asked_departments" in asked:
             asked.append("include_subdepartments")
-        optional = ("key", "retry_of_link", "retries", "send_at", "expires_at", "started_at", "expanded_at")
+        optional = ("key", "retry_of_link", "retries", "send_at", "expires_at")
         when = [line for line in optional if obj is None or self._has(obj, line)]
         return [
-            (gettext_lazy("What was sent"), {"fields": ("service", "template", "purpose", "wording", "variable_list")}),
-            (gettext_lazy("Who was asked for"), {"fields": asked or ("asked_users",)}),
-            (gettext_lazy("When and by whom"), {"fields": ("created_by", "created_at", *when, "finished_at")}),
+            (
+                gettext_lazy("Text"),
+                {"fields": ("service", "template", "purpose", "wording", "variable_list", "segments")},
+            ),
+            (gettext_lazy("Recipients"), {"fields": asked or ("asked_users",)}),
+            (gettext_lazy("When and by whom"), {"fields": ("created_by", "created_at", *when, *TIMES)}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return (
             "wording",
             "variable_list",
+            "segments",
             "asked_users",
             "asked_departments",
             "asked_roles",
@@ -164,6 +166,12 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
     def what(self, notification: Notification) -> str:
         return str(notification)
 
+    @admin.display(description=gettext_lazy("status"))
+    def standing(self, notification: Any) -> str:
+        if notification.shown_counts is None:
+            return str(notification.get_status_display())
+        return Progress(notification, notification.shown_counts).label
+
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, notification: Any) -> SafeString | str:
         if notification.shown_counts is None:
@@ -175,22 +183,32 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         return render_to_string("admin/notifications/notification/small_bar.html", {"progress": progress})
 
     @admin.display(description=gettext_lazy("went wrong"))
-    def went_wrong(self, notification: Any) -> str:
+    def went_wrong(self, notification: Any) -> SafeString | str:
+        """How many; on a narrow screen, where columns have no headings, with the words."""
         counts: Mapping[str, int] = notification.shown_counts or {}
-        count = sum(counts.get(status, 0) for status in WENT_WRONG)
-        return number_format(count, force_grouping=True) if count else "-"
+        if not (count := sum(counts.get(status, 0) for status in WENT_WRONG)):
+            return "-"
+        words = _("Went wrong:")
+        shown = number_format(count, force_grouping=True)
+        return format_html('<span class="notifications-narrow">{} </span>{}', words, shown)
 
     @admin.display(description=gettext_lazy("text"))
     def wording(self, notification: Notification) -> SafeString | str:
         """The text, with what is the same for everybody. Sensitive variables are never shown, the others to some."""
         if not notification.text:
             return _("The text is stored on the platform, as %(code)s.") % {"code": notification.template_code}
-        return format_html('<p class="sms-bubble">{}</p>', render(notification.text, self._shown(notification)))
+        looked_up = {name: f"[{field_label(path)}]" for name, path in notification.recipient_fields.items()}
+        values = {**self._shown(notification), **looked_up}
+        return format_html('<p class="sms-bubble">{}</p>', render(notification.text, values))
 
     @admin.display(description=gettext_lazy("variables"))
     def variable_list(self, notification: Notification) -> SafeString | str:
         shown = self._shown(notification)
         return format_html_join("", "<div><code>{}</code> {}</div>", shown.items()) or "-"
+
+    @admin.display(description=gettext_lazy("segments"))
+    def segments(self, notification: Notification) -> str:
+        return segments_of(notification)
 
     @admin.display(description=gettext_lazy("users"))
     def asked_users(self, notification: Notification) -> str:
@@ -206,12 +224,12 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
 
     @admin.display(description=gettext_lazy("retry of"))
     def retry_of_link(self, notification: Notification) -> SafeString | str:
-        return _link(notification.retry_of_id) if notification.retry_of_id else "-"
+        return _link(notification.retry_of) if notification.retry_of else "-"
 
     @admin.display(description=gettext_lazy("retried as"))
     def retries(self, notification: Notification) -> SafeString | str:
-        pks = notification.retries.order_by("pk").values_list("pk", flat=True)[:MOST_NAMED]
-        return format_html_join(", ", "{}", ((_link(pk),) for pk in pks)) or "-"
+        retries = notification.retries.select_related("template").order_by("pk")[:MOST_NAMED]
+        return format_html_join(", ", "{}", ((_link(retry),) for retry in retries)) or "-"
 
     def _shown(self, notification: Notification) -> dict[str, str]:
         """The variables by name: what they say, what they are read from, or that they are hidden."""
@@ -222,9 +240,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
             values = dict.fromkeys(values, MASK)
         return {
             **{name: MASK for name in names if name not in values},
-            **{
-                name: _("(each recipient’s: %(field)s)") % {"field": field_label(path)} for name, path in fields.items()
-            },
+            **{name: _("Each recipient’s: %(field)s") % {"field": field_label(path)} for name, path in fields.items()},
             **values,
         }
 
@@ -245,13 +261,9 @@ def _named(notification: Notification, kind: str) -> str:
     other = f"{field.m2m_reverse_field_name()}_id"
     rows = through._base_manager.filter(notification=notification.pk)
     pks = list(rows.order_by(other).values_list(other, flat=True)[: MOST_NAMED + 1])
-    labels = [label for _pk, label in KINDS[kind].labels(KINDS[kind].chosen(pks[:MOST_NAMED]))]
-    if len(pks) > MOST_NAMED:
-        others = rows.count() - len(labels)
-        labels.append(_("and %(count)s others") % {"count": number_format(others, force_grouping=True)})
-    return ", ".join(labels) or "-"
+    return named(kind, pks, rows.count() if len(pks) > MOST_NAMED else len(pks)) or "-"
 
 
-def _link(pk: int) -> SafeString:
-    url = reverse("admin:notifications_notification_change", args=[pk])
-    return format_html('<a href="{}">{}</a>', url, pk)
+def _link(notification: Notification) -> SafeString:
+    url = reverse("admin:notifications_notification_change", args=[notification.pk])
+    return format_html('<a href="{}">{}</a>', url, notification)

@@ -57,6 +57,8 @@ class Overview:
             problem = form.chosen_template.problem_with(form.chosen_service) or ""
         elif form.chosen_service is not None:
             problem = form.chosen_service.problem or ""
+        if problem in (error for field in ("service", "template") for error in form.errors.get(field, ())):
+            problem = ""  # it is said beside the field
         return cls(summary, reachable, preview, _estimate(form.chosen_service, preview, reachable), problem)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count
+from django.contrib.admin.utils import display_for_value
+from django.db.models import Count, Sum
 from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -48,6 +49,8 @@ FAST, SLOW = 2_000, 10_000
 _SLOWEST = 0.05
 #: The parts of the page that change.
 PARTS = ("state", "bar", "figures", "failures", "buttons")
+#: The times below it that are still to come when it is composed; the last one is also when the segments are counted.
+TIMES = ("started_at", "expanded_at", "finished_at")
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,24 @@ class Progress:
         return self.notification.finished_at is None
 
     @property
+    def is_starting(self) -> bool:
+        """Whether nobody was added yet; what keeps it from that is said elsewhere."""
+        notification = self.notification
+        return self._is_running and not (self.total or notification.expanded_at or notification.problem)
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether all messages have their outcome, and a worker will record that it is over."""
+        return self._is_running and self._all_are_done
+
+    @property
+    def label(self) -> str:
+        """The status in words: ``running`` has a beginning and an end."""
+        if self.is_starting:
+            return _("Starting…")
+        return _("Finishing…") if self.is_finishing else str(self.notification.get_status_display())
+
+    @property
     def interval(self) -> int:
         running = self.notification.status in (NotificationStatus.RUNNING, NotificationStatus.CANCELLED)
         return FAST if running else SLOW
@@ -165,9 +186,11 @@ class Progress:
             return _("It was cancelled before it began.")
         if self.notification.started_at is None and self.is_live:
             return _("It has not begun yet.")
-        if self.is_live and status == NotificationStatus.CANCELLED:
+        if self.is_starting:
+            return _("Its recipients are being looked up.")
+        if self.is_live and status == NotificationStatus.CANCELLED and not self._all_are_done:
             return _("%(done)s of %(total)s people are done; the others are being skipped.") % numbers
-        if self.is_live and self.notification.expanded_at is None:
+        if self.is_live and not self.notification.expanded_at:
             if status == NotificationStatus.PAUSED:
                 return _("%(done)s of %(total)s people so far are done; more are added once it goes on.") % numbers
             return _("%(done)s of %(total)s people so far are done; more are being added.") % numbers
@@ -176,6 +199,11 @@ class Progress:
             "total": total,
             "percent": self.percent,
         }
+
+    @property
+    def news(self) -> str:
+        """For screen readers."""
+        return f"{self.label}{'' if self.label.endswith('…') else '.'} {self.sentence}"
 
     @property
     def speed(self) -> str:
@@ -201,6 +229,10 @@ class Progress:
     @property
     def _is_running(self) -> bool:
         return self.is_live and self.notification.status == NotificationStatus.RUNNING
+
+    @property
+    def _all_are_done(self) -> bool:
+        return self.notification.expanded_at is not None and self.done == self.total
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -267,20 +299,36 @@ def failures_of(notification: Notification, counts: Mapping[str, int]) -> Failur
     return Failures(groups, any(counts[status] > MOST_FAILURES for status in WENT_WRONG))
 
 
+def segments_of(notification: Notification) -> str:
+    """How many segments its texts took, and about what they cost; counted once all have left."""
+    if notification.finished_at is None:
+        return "-"
+    messages = SmsMessage.objects.using(database()).filter(batch=notification.batch_id)
+    count = messages.aggregate(count=Sum("segments"))["count"]
+    if not count:
+        return "-"
+    shown = number_format(count, force_grouping=True)
+    service = SmsService.objects.get(pk=notification.service_id)
+    if service.price_per_segment is None:
+        return shown
+    total = number_format(count * service.price_per_segment, decimal_pos=2, force_grouping=True)
+    return f"{shown} ({_('About %(total)s %(currency)s') % {'total': total, 'currency': service.currency}})"
+
+
 def page_parts(request: HttpRequest, progress: Progress, *, with_failures: bool = True) -> dict[str, Any]:
     """What the templates of the parts need."""
     notification, counts = progress.notification, progress.counts
     may_control = request.user.has_perm("notifications.control_notification")
     status = notification.status
-    may_end = status in (NotificationStatus.SCHEDULED, NotificationStatus.RUNNING, NotificationStatus.PAUSED)
+    may_pause = status in (NotificationStatus.SCHEDULED, NotificationStatus.RUNNING) and not progress.is_finishing
     return {
         "notification": notification,
         "progress": progress,
         "failures": failures_of(notification, counts) if with_failures else None,
         "recipients_url": reverse("admin:notifications_notification_recipients", args=[notification.pk]),
-        "may_pause": may_control and status in (NotificationStatus.SCHEDULED, NotificationStatus.RUNNING),
+        "may_pause": may_control and may_pause,
         "may_resume": may_control and status == NotificationStatus.PAUSED,
-        "may_cancel": may_control and may_end,
+        "may_cancel": may_control and (may_pause or status == NotificationStatus.PAUSED),
         "may_retry": may_control and bool(counts[MessageStatus.FAILED] or counts[MessageStatus.UNDELIVERED]),
     }
 
@@ -309,6 +357,7 @@ class Follows:
         folder = "admin/notifications/notification"
         return JsonResponse(
             {
+                "label": progress.label,
                 "status": notification.status,
                 "counts": progress.counts,
                 "done": progress.done,
@@ -316,7 +365,11 @@ class Follows:
                 "wrong": progress.went_wrong,
                 "live": progress.is_live,
                 "interval": progress.interval,
-                "sentence": f"{notification.get_status_display()}. {progress.sentence}",
+                "sentence": progress.news,
+                "fields": {
+                    "segments": segments_of(notification),
+                    **{field: display_for_value(getattr(notification, field), "-") for field in TIMES},
+                },
                 "parts": {part: render_to_string(f"{folder}/{part}.html", context, request) for part in parts},
             }
         )

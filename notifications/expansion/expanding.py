@@ -71,12 +71,10 @@ def _taken(pk: int) -> Notification | None:
     now = timezone.now()
     status = F("status")
     rows = notifications().filter(pk=pk, expanded_at=None)
-    due = Q(status__in=[NotificationStatus.RUNNING, NotificationStatus.CANCELLED])
-    due |= Q(status=NotificationStatus.SCHEDULED, send_at__lte=now)
     free = Q(leased_until=None) | Q(leased_until__lte=now)
     lease = _lease(now)
     cancelled = When(status=NotificationStatus.CANCELLED, then=F("started_at"))
-    changed = rows.filter(due, free).update(
+    changed = rows.filter(is_due(now), free).update(
         started_at=Case(cancelled, default=Coalesce("started_at", Value(now))),
         status=Case(When(status=NotificationStatus.SCHEDULED, then=Value(NotificationStatus.RUNNING)), default=status),
         **lease,
@@ -85,6 +83,12 @@ def _taken(pk: int) -> Notification | None:
     if notification:
         notification.leased_until = lease["leased_until"]  # not what somebody may have made of it meanwhile
     return notification
+
+
+def is_due(now: datetime) -> Q:
+    """Whether a worker may go on with a notification: a condition."""
+    due = Q(status__in=[NotificationStatus.RUNNING, NotificationStatus.CANCELLED])
+    return due | Q(status=NotificationStatus.SCHEDULED, send_at__lte=now)
 
 
 def _lease(now: datetime) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from .texts import SentText
 class SmsOutbox(Sequence[SentText]):
     """The texts that went out, oldest first, like ``django.core.mail.outbox``.
 
-    Reading it first delivers what is queued and due, as the workers would. A text that was queued in a transaction
+    Reading it first delivers what is queued and due, as the workers would, after what other apps leave to theirs. A
+    text that was queued in a transaction
     which is still open waits for its commit. What waits for its next try, waits for ``deliver()``.
     """
 

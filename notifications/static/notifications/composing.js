@@ -17,6 +17,9 @@ function keepUpToDate(form) {
   let timer = 0;
   let request = new AbortController();
   let countPeople = false;
+  // Django's scripts tell of a change when the page opens, by which a preview follows what a browser has filled in. One
+  // that stands below errors is that of the form that was sent: it leaves out what they say.
+  let known = form.querySelector(".errors") ? contents() : "";
 
   // Django's pop-ups and autocomplete fields speak with jQuery's events, which only jQuery hears.
   django.jQuery(form).on("input change", (event) => {
@@ -24,11 +27,19 @@ function keepUpToDate(form) {
     if (!name || event.target.type === "datetime-local") {
       return;
     }
+    if (contents() === known) {
+      return;
+    }
+    known = "";
     countPeople = countPeople || RECIPIENTS.includes(name);
     request.abort(); // its answer would be of an older form, which may not know a template that was just made
     window.clearTimeout(timer);
     timer = window.setTimeout(update, PATIENCE);
   });
+
+  function contents() {
+    return new URLSearchParams(new FormData(form)).toString();
+  }
 
   async function update() {
     request = new AbortController();

@@ -18,6 +18,7 @@ function follow(panel) {
   const samples = [{ at: Date.now(), left: Number(panel.dataset.left) }];
   let wrong = panel.dataset.wrong;
   let status = panel.dataset.status;
+  let label = panel.dataset.label;
   let pause = Number(panel.dataset.interval);
   let told = Date.now();
   let live = true;
@@ -61,8 +62,14 @@ function follow(panel) {
 
   function show(answer) {
     for (const [name, html] of Object.entries(answer.parts)) {
-      if (name !== "buttons" || answer.status !== status || answer.wrong !== Number(wrong)) {
+      if (name !== "buttons" || answer.label !== label || answer.wrong !== Number(wrong)) {
         put(panel.querySelector(`[data-part="${name}"]`), html);
+      }
+    }
+    for (const [field, words] of Object.entries(answer.fields)) {
+      const place = document.querySelector(`.field-${field} .readonly`);
+      if (place) {
+        place.textContent = words;
       }
     }
     const now = Date.now();
@@ -79,6 +86,7 @@ function follow(panel) {
     }
     wrong = String(answer.wrong);
     status = answer.status;
+    label = answer.label;
     pause = answer.interval;
     live = answer.live;
   }
