@@ -355,8 +355,28 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
     assert admin_client.post(url, {"title": "To Paris"}).status_code == 403
     for model in ("request", "task", "event", "nodetext"):
         assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
-    paused = reverse("admin:approvals_request_changelist") + "?paused=1"
-    assert not admin_client.get(paused).context["cl"].result_list
+    paused = admin_client.get(reverse("admin:approvals_request_changelist") + "?paused=1")
+    assert not paused.context["cl"].result_list
+    assert f'<a href="{reverse("approvals:todo")}">Approvals inbox</a>' in paused.text.partition("object-tools")[2]
+
+
+def test_a_process_in_use_is_made_inactive_instead_of_deleted(admin_client):
+    ann, bob = a_person("ann"), a_person("bob")
+    used, unused = a_process(step(bob), title="Travel"), a_process(step(bob), key="leave")
+    for title in ("Rome", "Oslo"):
+        submit(used, ann, title=title)
+    words = "“Travel” cannot be deleted: 2 requests use it. Make it inactive instead."
+    url = reverse("admin:approvals_process_delete", args=[used.pk])
+    selected = {"action": "delete_selected", "_selected_action": [used.pk, unused.pk]}
+    for post in ({}, {"post": "yes"}):
+        alone = admin_client.post(url, post)
+        together = admin_client.post(reverse("admin:approvals_process_changelist"), {**selected, **post})
+        for page in (alone, together):
+            assert words in page.text
+            assert "permission" not in page.text
+    assert Process.objects.count() == 2
+    admin_client.post(reverse("admin:approvals_process_delete", args=[unused.pk]), {"post": "yes"})
+    assert Process.objects.get() == used
 
 
 def test_the_start_page_is_offered_to_those_who_may_begin_a_request(client, admin_client):

@@ -150,6 +150,7 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
 
     begin_step(page, "Travel desk", kind="cc")
     expect(page.locator("#id_mode")).to_be_hidden()
+    expect(page.locator("#id_nobody_found")).to_be_hidden()
     page.select_option("#id_rules-0-source", "user")
     choose(page, 0, "user", "fay", "Fay Lee (fay)")
     page.select_option("#id_sms_service", label="Sandbox")
