@@ -20,6 +20,8 @@ from django.utils.timezone import localtime
 
 from approvals.api import approve, send_back, submit, withdraw
 from approvals.models import Event, Request, Task
+from login_mobile.models import MobileLogin
+from sms_services.models import SandboxSms, SmsTemplate
 from tests.approval_processes import a_process, step, task_of
 from tests.people import a_person, a_role
 
@@ -103,14 +105,21 @@ def test_only_ways_that_the_project_has_are_offered(people, as_user, settings, i
     assert re.findall(r'(?:href|action)="(.*?)"', menu) == [reverse(name) for name in found]
 
 
-def test_who_has_a_password_and_no_number_finds_the_way_in(client, people):
+@pytest.mark.parametrize("is_active", [True, False, None], ids=["login", "switched off", "none is set up"])
+def test_who_has_a_password_and_no_number_finds_the_way_in(client, people, is_active):
+    if is_active is not None:
+        service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+        template = SmsTemplate.objects.create(key="code", name="Code", text="${code}", purpose="otp")
+        fields = {"sms_service": service, "template": template, "is_active": is_active}
+        MobileLogin.objects.create(key="main", name="Main", is_default=True, **fields)
     people["bob"].is_staff = True
     people["bob"].set_password("staff-password")
     people["bob"].save()
-    shown = client.get(reverse("approvals:done"), follow=True)
+    wanted = f"{reverse('approvals:done')}?q=Rome&page=2"
+    shown = client.get(wanted, follow=True)
     assert shown.redirect_chain[0][0].startswith(reverse("login_mobile:login"))
     way = unescape(re.search(rf'href="({reverse("admin:login")}.*?)"', shown.text)[1])
-    data = {"username": "bob", "password": "staff-password", "next": reverse("approvals:done")}
+    data = {"username": "bob", "password": "staff-password", "next": wanted}
     assert client.get(way).context["next"] == data["next"]
     assert client.post(way, data).url == data["next"]
 
