@@ -55,6 +55,13 @@ class ProcessAdmin(admin.ModelAdmin):
             )
         )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None:
+            words = _("Save it first; then you add its steps and say who approves.")
+            return [(name, {**options, "description": words}) for name, options in fieldsets]
+        return fieldsets
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return {} if obj else {"key": ("title",)}
 
