@@ -133,6 +133,9 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin):
     )
     readonly_fields = fields
 
+    class Media:
+        css = {"all": ("approvals/admin.css",)}
+
 
 @admin.register(Event)
 class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
