@@ -383,9 +383,8 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
         assert words in shown
     for pair in ("<dt>reason</dt><dd>&lt;b&gt;Talks", "<dt>train</dt><dd>98.5</dd>", "<li>Zoë</li>", "<dd>No</dd>"):
         assert pair in shown
-    assert columns(shown) == ["Step", "Person", "Status", "Handled by", "Their turn since", "Ended"] + [
-        *("When", "What", "Who", "Step", "About", "Comment")
-    ]
+    assert columns(shown)[:6] == ["Step", "Person", "Status", "Handled by", "Their turn since", "Ended"]
+    assert columns(shown)[6:] == ["When", "What", "Who", "Step", "About", "Comment"]
     chinese = admin_client.get(url, HTTP_ACCEPT_LANGUAGE="zh-hans").text
     assert columns(chinese)[6:] == ["时间", "操作", "操作人", "步骤", "相关人员", "意见"]
     assert "进行中" not in chinese

@@ -37,7 +37,12 @@ class Event(models.Model):
     task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="events", verbose_name=_("task"))
     kind = models.CharField(pgettext_lazy("approvals", "what"), max_length=16, choices=EventKind.choices)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=pgettext_lazy("approvals", "who")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=pgettext_lazy("approvals", "who"),
     )
     actor_name = models.CharField(pgettext_lazy("approvals", "who"), max_length=200, blank=True)
     comment = models.TextField(_("comment"), blank=True)

@@ -97,7 +97,10 @@ class Node(models.Model):
         _("condition"),
         max_length=100,
         blank=True,
-        help_text=_("Where this function says no, the step is skipped. The project registers such with @predicate in approval_rules."),
+        help_text=_(
+            "Where this function says no, the step is skipped. "
+            "The project registers such with @predicate in approval_rules."
+        ),
     )
 
     nobody_found = models.CharField(
@@ -156,7 +159,10 @@ class Node(models.Model):
         _("or to whom a function finds"),
         max_length=100,
         blank=True,
-        help_text=_("Such as the head of the approver's department. The project registers others with @resolver in approval_rules."),
+        help_text=_(
+            "Such as the head of the approver's department. "
+            "The project registers others with @resolver in approval_rules."
+        ),
     )
 
     sms_service = models.ForeignKey(

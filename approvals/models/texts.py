@@ -65,7 +65,9 @@ class NodeText(models.Model):
 class TextRecipient(models.Model):
     """Somebody to be texted, and the task that it is about. Once that is ``handled``, the text need not go out."""
 
-    text = models.ForeignKey(NodeText, models.CASCADE, related_name="recipients", verbose_name=pgettext_lazy("approvals", "text"))
+    text = models.ForeignKey(
+        NodeText, models.CASCADE, related_name="recipients", verbose_name=pgettext_lazy("approvals", "text")
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
     task_key = models.CharField(_("task"), max_length=190, blank=True)
     handled = models.BooleanField(_("done already"), default=False)
