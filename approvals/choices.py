@@ -59,7 +59,7 @@ class NobodyPolicy(models.TextChoices):
     """What happens where a node finds no approver."""
 
     PAUSE = "pause", _("Pause until an administrator resumes the request")
-    PASS = "pass", _("Go on to the next node")
+    PASS = "pass", _("Go on to the next step")
     ADMINS = "admins", _("Ask the administrators of approvals")
 
 
@@ -73,7 +73,7 @@ class CommentPolicy(models.TextChoices):
 
 
 class RequestStatus(models.TextChoices):
-    RUNNING = "running", _("Running")
+    RUNNING = "running", pgettext_lazy("approvals", "Running")
     RETURNED = "returned", _("Returned to the initiator")
     APPROVED = "approved", pgettext_lazy("approvals", "Approved")
     REJECTED = "rejected", pgettext_lazy("approvals", "Rejected")
@@ -97,7 +97,7 @@ class VisitStatus(models.TextChoices):
     """What became of a node when a request came to it. ``skipped``: its condition did not hold. ``passed``: nobody was
     found, and the node lets such requests pass. ``cancelled``: the request was withdrawn."""
 
-    RUNNING = "running", _("Running")
+    RUNNING = "running", pgettext_lazy("approvals", "Running")
     PAUSED = "paused", _("Paused")
     APPROVED = "approved", pgettext_lazy("approvals", "Approved")
     REJECTED = "rejected", pgettext_lazy("approvals", "Rejected")
@@ -129,7 +129,7 @@ class EventKind(models.TextChoices):
     ESCALATED = "escalated", _("Escalated")
     NOT_ESCALATED = "not_escalated", _("Nobody to escalate to")
     LEFT = "left", _("Approver not available any more")
-    FINISHED = "finished", _("Finished")
+    FINISHED = "finished", pgettext_lazy("approvals", "Finished")
 
 
 class Reason(models.TextChoices):
@@ -144,7 +144,7 @@ class Reason(models.TextChoices):
 class TextState(models.TextChoices):
     """What became of the texts about one event. How far each is, its notification tells."""
 
-    WAITING = "waiting", _("Waiting")
+    WAITING = "waiting", pgettext_lazy("text", "Waiting")
     ORDERED = "ordered", _("Handed over")
     SKIPPED = "skipped", _("Skipped: all were done already")
     FAILED = "failed", pgettext_lazy("approvals", "Failed")

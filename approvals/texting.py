@@ -205,7 +205,7 @@ def _ordered(text: NodeText, people: Sequence[Any]) -> dict[str, Any]:
         try:
             with transaction.atomic(using=database()):
                 if text.sms_service is None or text.sms_template is None:
-                    return _failed(_("Its SMS service or its SMS template was deleted. Choose another for the node."))
+                    return _failed(_("Its SMS service or its SMS template was deleted. Choose another for the step."))
                 notification = notify(
                     users=people,
                     service=text.sms_service,

@@ -73,6 +73,12 @@ _REMINDED = gettext_lazy("%(others)s got a reminder.")
 _LEFT = gettext_lazy("“%(step)s”: an approver is not available any more.")
 _REPLACED = gettext_lazy("“%(step)s”: an approver is not available any more, so %(others)s was asked.")
 _TO_INITIATOR = pgettext_lazy("returned to", "its initiator")
+#: Why the engine has paused a request, for administrators.
+PAUSED_BECAUSE: Mapping[str, str | Promise] = {
+    "nobody_found": gettext_lazy("Nobody was found who could decide."),
+    "condition_failed": gettext_lazy("The condition of the step failed; the log says how."),
+    "resolver_failed": gettext_lazy("A rule that finds people failed; the log says how."),
+}
 
 
 @dataclass(frozen=True)
@@ -131,9 +137,23 @@ def stations_of(request: Request) -> list[Station]:
 
 def history_of(request: Request) -> list[Happening]:
     """Everything that happened, oldest first. One query."""
-    titles = {node.key: node.title for node in request.definition.nodes}
+    titles = _titles(request)
     rows = events().filter(request=request).select_related("visit").order_by("pk")
     return [Happening(_sentence(event, titles), event.comment, event.at) for event in rows]
+
+
+def returned_to(event: Event) -> str:
+    """The step that an event returned its request to, or its initiator."""
+    return _to(event, _titles(event.request))
+
+
+def _titles(request: Request) -> dict[str, str]:
+    return {node.key: node.title for node in request.definition.nodes}
+
+
+def _to(event: Event, titles: Mapping[str, str]) -> str:
+    title = titles.get(event.details.get("to", ""))
+    return _("“%(step)s”") % {"step": title} if title else str(_TO_INITIATOR)
 
 
 def _ahead(node: NodeDefinition, is_open: bool) -> Station:
@@ -177,12 +197,11 @@ def _sentence(event: Event, titles: Mapping[str, str]) -> str:
         words = _REPLACED if event.others else _LEFT
     else:
         words = _SENTENCES[event.kind]
-    to = titles.get(event.details.get("to", ""))
     return str(words) % {
         "name": event.actor_name or _("The system"),
         "step": event.visit.node_title if event.visit else "",
         "others": _names(event) or "-",
-        "to": _("“%(step)s”") % {"step": to} if to else str(_TO_INITIATOR),
+        "to": _to(event, titles),
     }
 
 

@@ -27,11 +27,11 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "config",  # before the others, whose templates it extends
     "sms_services",
     "login_mobile",
     "notifications",
     "approvals",
-    "config",
     "polymorphic",
     "treebeard",
     "django.contrib.admin",
@@ -140,7 +140,7 @@ X_FRAME_OPTIONS = "DENY"
 if env.bool("BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-LOGIN_URL = "login_mobile:login"  # for the pages of approvals; admin has a login of its own
+LOGIN_URL = "login_mobile:login"  # for the pages of approvals; it links to the admin's, for those who have a password
 
 # Celery. The default broker is a folder: good for one machine and a demonstration.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://localhost")

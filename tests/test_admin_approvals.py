@@ -1,12 +1,14 @@
 """Processes and their steps in admin."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from approvals.api import approve, submit
+from approvals.api import approve, send_back, submit
 from approvals.models import EngineSms, Node, NodeText, Process, Rule
 from sms_services.models import AlibabaCloudSms, SandboxMessage, SandboxSms, SmsTemplate, TemplateCode
 from tests.approval_processes import a_process, step, task_of
@@ -86,12 +88,14 @@ def test_a_new_process_leads_to_its_steps(admin_client):
         "remind_interval_number": "90",
         "remind_interval_unit": "minutes",
     }
+    assert "Save it first; then you add its steps" in admin_client.get(reverse("admin:approvals_process_add")).text
     response = admin_client.post(reverse("admin:approvals_process_add"), data)
     process = Process.objects.get()
     assert response.url == f"{reverse('admin:approvals_process_change', args=[process.pk])}#steps"
     assert process.remind_interval.total_seconds() == 90 * 60
     page = admin_client.get(response.url).text
     assert "There are no steps yet" in page
+    assert "Save it first" not in page
     assert f"{reverse('admin:approvals_node_add')}?process={process.pk}" in page
 
 
@@ -344,19 +348,71 @@ def test_lists_to_look_at_have_a_constant_number_of_queries(admin_client, django
         assert len(response.context["cl"].result_list) >= count
 
 
+def columns(page):
+    return re.findall(r'<th scope="col">(.*?)</th>', page.partition("approvals-table")[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "words"),
+    [("returned", "more", "“First”"), ("paused", "more", "Nobody was found"), ("reached", "about", "Bob")],
+)
+def test_an_event_is_shown_in_words(admin_client, kind, field, words):
+    bob, cid = a_person("bob"), a_person("cid")
+    process = a_process(step(bob, title="First"), step(cid), step(a_role("Empty")))
+    row = submit(process, a_person("ann"))
+    approve(task_of(row, bob), bob)
+    send_back(task_of(row, cid), cid, "step-1")
+    for person in (bob, cid):
+        approve(task_of(row, person), person)
+    event = row.events.filter(kind=kind).first()
+    page = admin_client.get(reverse("admin:approvals_event_change", args=[event.pk])).text
+    assert words in page.partition(f"field-{field}")[2].partition("</div>\n")[0]
+    assert "Event id" in page
+    assert event.event_id in page
+    assert "{" not in page.partition("<fieldset")[2].partition("</fieldset>")[0]
+
+
 def test_a_request_is_looked_at_and_not_changed(admin_client):
     ann, bob = a_person("ann"), a_person("bob")
-    row = submit(a_process(step(bob, title="Manager")), ann, title="To Rome")
+    data = {"reason": "<b>Talks</b>", "cost": {"train": 98.5}, "guests": ["Zoë", "Max"], "paid": False}
+    row = submit(a_process(step(bob, title="Manager")), ann, title="To Rome", data=data)
     approve(task_of(row, bob), bob, "Good idea")
     url = reverse("admin:approvals_request_change", args=[row.pk])
     shown = admin_client.get(url).text
     for words in ("To Rome", "Manager", "Good idea", reverse("approvals:request", args=[row.pk])):
         assert words in shown
+    for pair in ("<dt>reason</dt><dd>&lt;b&gt;Talks", "<dt>train</dt><dd>98.5</dd>", "<li>Zoë</li>", "<dd>No</dd>"):
+        assert pair in shown
+    assert columns(shown)[:6] == ["Step", "Person", "Status", "Handled by", "Their turn since", "Ended"]
+    assert columns(shown)[6:] == ["When", "What", "Who", "Step", "About", "Comment"]
+    chinese = admin_client.get(url, HTTP_ACCEPT_LANGUAGE="zh-hans").text
+    assert columns(chinese)[6:] == ["时间", "操作", "操作人", "步骤", "相关人员", "意见"]
+    assert "进行中" not in chinese
     assert admin_client.post(url, {"title": "To Paris"}).status_code == 403
     for model in ("request", "task", "event", "nodetext"):
         assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
-    paused = reverse("admin:approvals_request_changelist") + "?paused=1"
-    assert not admin_client.get(paused).context["cl"].result_list
+    paused = admin_client.get(reverse("admin:approvals_request_changelist") + "?paused=1")
+    assert not paused.context["cl"].result_list
+    assert f'<a href="{reverse("approvals:todo")}">Approvals inbox</a>' in paused.text.partition("object-tools")[2]
+
+
+def test_a_process_in_use_is_made_inactive_instead_of_deleted(admin_client):
+    ann, bob = a_person("ann"), a_person("bob")
+    used, unused = a_process(step(bob), title="Travel"), a_process(step(bob), key="leave")
+    for title in ("Rome", "Oslo"):
+        submit(used, ann, title=title)
+    words = "“Travel” cannot be deleted: 2 requests use it. Make it inactive instead."
+    url = reverse("admin:approvals_process_delete", args=[used.pk])
+    selected = {"action": "delete_selected", "_selected_action": [used.pk, unused.pk]}
+    for post in ({}, {"post": "yes"}):
+        alone = admin_client.post(url, post)
+        together = admin_client.post(reverse("admin:approvals_process_changelist"), {**selected, **post})
+        for page in (alone, together):
+            assert words in page.text
+            assert "permission" not in page.text
+    assert Process.objects.count() == 2
+    admin_client.post(reverse("admin:approvals_process_delete", args=[unused.pk]), {"post": "yes"})
+    assert Process.objects.get() == used
 
 
 def test_the_start_page_is_offered_to_those_who_may_begin_a_request(client, admin_client):

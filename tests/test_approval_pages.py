@@ -20,6 +20,8 @@ from django.utils.timezone import localtime
 
 from approvals.api import approve, send_back, submit, withdraw
 from approvals.models import Event, Request, Task
+from login_mobile.models import MobileLogin
+from sms_services.models import SandboxSms, SmsTemplate
 from tests.approval_processes import a_process, step, task_of
 from tests.people import a_person, a_role
 
@@ -77,6 +79,49 @@ def test_pages_need_a_login(client, people):
                 assert response.status_code == 302, url
                 assert response.url.startswith(f"{resolve_url(settings.LOGIN_URL)}?next=")
     assert Request.objects.get().status == "running"
+
+
+def test_there_are_ways_out_of_the_pages(people, as_user):
+    client = as_user(people["bob"])
+    rows = [submit(a_process(step(people["bob"])), people["ann"])]
+    for response in (client.get(reverse("approvals:todo")), page(client, rows[0])):
+        for url in ("login_mobile:account", "login_mobile:logout", "set_language"):
+            assert f'="{reverse(url)}"' in response.text
+        assert reverse("admin:index") not in response.text
+    people["bob"].is_staff = True
+    people["bob"].save()
+    assert f'href="{reverse("admin:index")}"' in client.get(reverse("approvals:todo")).text
+    client.post(reverse("login_mobile:logout"))
+    assert client.get(reverse("approvals:todo")).status_code == 302
+
+
+@pytest.mark.parametrize(("is_staff", "found"), [(False, ()), (True, ("admin:index", "admin:logout"))])
+def test_only_ways_that_the_project_has_are_offered(people, as_user, settings, is_staff, found):
+    settings.ROOT_URLCONF = "tests.urls_with_inbox_alone"
+    people["bob"].is_staff = is_staff
+    people["bob"].save()
+    response = as_user(people["bob"]).get(reverse("approvals:todo"))
+    menu = response.text.partition("<details")[2].partition("</details>")[0]
+    assert re.findall(r'(?:href|action)="(.*?)"', menu) == [reverse(name) for name in found]
+
+
+@pytest.mark.parametrize("is_active", [True, False, None], ids=["login", "switched off", "none is set up"])
+def test_who_has_a_password_and_no_number_finds_the_way_in(client, people, is_active):
+    if is_active is not None:
+        service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
+        template = SmsTemplate.objects.create(key="code", name="Code", text="${code}", purpose="otp")
+        fields = {"sms_service": service, "template": template, "is_active": is_active}
+        MobileLogin.objects.create(key="main", name="Main", is_default=True, **fields)
+    people["bob"].is_staff = True
+    people["bob"].set_password("staff-password")
+    people["bob"].save()
+    wanted = f"{reverse('approvals:done')}?q=Rome&page=2"
+    shown = client.get(wanted, follow=True)
+    assert shown.redirect_chain[0][0].startswith(reverse("login_mobile:login"))
+    way = unescape(re.search(rf'href="({reverse("admin:login")}.*?)"', shown.text)[1])
+    data = {"username": "bob", "password": "staff-password", "next": wanted}
+    assert client.get(way).context["next"] == data["next"]
+    assert client.post(way, data).url == data["next"]
 
 
 def test_each_list_shows_its_own(people, as_user):

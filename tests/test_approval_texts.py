@@ -486,7 +486,7 @@ class TestBrokenParts:
         approve(task_of(request, ann), ann)
         text = NodeText.objects.get()
         assert (text.state, list(text.recipients.values_list("user", flat=True))) == (TextState.FAILED, [ben.pk])
-        assert "Choose another for the node" in text.problem
+        assert "Choose another for the step" in text.problem
         assert to_do(request) == ["ben"]
 
     def test_an_action_whose_text_cannot_be_written_fails_and_can_be_repeated(self, broker, people, texting):

@@ -150,6 +150,7 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
 
     begin_step(page, "Travel desk", kind="cc")
     expect(page.locator("#id_mode")).to_be_hidden()
+    expect(page.locator("#id_nobody_found")).to_be_hidden()
     page.select_option("#id_rules-0-source", "user")
     choose(page, 0, "user", "fay", "Fay Lee (fay)")
     page.select_option("#id_sms_service", label="Sandbox")
@@ -204,12 +205,13 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
 def test_a_slow_answer_takes_no_template_away_that_was_made_meanwhile(page, live_server, log_in, admin_user):
     process = Process.objects.create(key="travel", title="Travel request")
     SandboxSms.objects.create(key="sandbox", name="Sandbox")
-    held = []
+    held, answers = [], []
 
     def hold_the_first(route):
         asks = route.request.method == "POST" and "_refresh" in (route.request.post_data or "")
         if asks and not held:
-            held.append((route, route.fetch()))
+            held.append(route)  # before its answer is there: the next one may come meanwhile
+            answers.append(route.fetch())
         else:
             route.continue_()
 
@@ -220,8 +222,9 @@ def test_a_slow_answer_takes_no_template_away_that_was_made_meanwhile(page, live
     with page.expect_request(lambda request: request.method == "POST"):
         page.select_option("#id_sms_service", label="Sandbox")
     add_template(page, "Approval", "approval", "${userNick} asks for your approval: ${processTitle}")
-    ((slow, answer),) = held
-    slow.fulfill(response=answer)
+    while not answers:
+        page.wait_for_timeout(50)
+    held[0].fulfill(response=answers[0])
     expect(page.locator("#approvals-text")).to_contain_text("asks for your approval: Travel request")
     expect(page.locator("#id_sms_template option:checked")).to_have_text("Approval")
 

@@ -18,7 +18,7 @@ from sms_services.models import AlibabaCloudSms, AwsSnsSms, SandboxSms, TwilioSm
 from .services import REQUIRED
 
 ROOT = Path(__file__).resolve().parent.parent
-APPS = ("sms_services", "login_mobile", "notifications", "approvals")
+APPS = ("sms_services", "login_mobile", "notifications", "approvals", "config")
 CATALOG = Path("locale/zh_Hans/LC_MESSAGES/django.po")
 TOOLS = ("xgettext", "msguniq", "msgmerge", "msgattrib", "msgfmt")
 HOW_TO = (

@@ -79,6 +79,36 @@ assert "Welcome, Alex!" in page
 print("sent")
 """
 
+#: What a project does that has followed the quick start of approvals.
+APPROVALS_PROGRAM = """
+import django
+django.setup()
+from django.conf import settings
+settings.CELERY_TASK_ALWAYS_EAGER = True
+from celery import Celery
+Celery("host").config_from_object("django.conf:settings", namespace="CELERY")
+from django.contrib.auth.models import Group, User
+from notifications.models import Department
+from processes import make_travel
+from sms_services.models import SandboxSms, SmsTemplate
+from travel import agree, ask
+service = SandboxSms.objects.create(key="approvals", name="Approvals")
+words = "${userNick}: ${processTitle}"
+approval, copy = (
+    SmsTemplate.objects.create(key=purpose, name=purpose, text=words, purpose=purpose) for purpose in ("approval", "cc")
+)
+ann, bob, cid = (User.objects.create(username=name) for name in ("ann", "bob", "cid"))
+board, office = Group.objects.create(name="Board"), Department.objects.add_root({"name": "Office"})
+cid.groups.add(board)
+office.members.add(ann)
+make_travel(manager=bob, board=board, office=office, service=service, approval=approval, copy=copy)
+request = ask(ann, office)
+for person in (bob, cid):
+    agree(person, request)
+request.refresh_from_db()
+print(request.status)
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -174,3 +204,7 @@ def test_the_quick_starts_can_be_followed_one_after_the_other(tmp_path):
         command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (page, done.stderr)
+    done = subprocess.run(
+        [sys.executable, "-c", APPROVALS_PROGRAM], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "approved\n"), done.stderr

@@ -55,6 +55,13 @@ class ProcessAdmin(admin.ModelAdmin):
             )
         )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None:
+            words = _("Save it first; then you add its steps and say who approves.")
+            return [(name, {**options, "description": words}) for name, options in fieldsets]
+        return fieldsets
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return {} if obj else {"key": ("title",)}
 
@@ -130,6 +137,12 @@ class ProcessAdmin(admin.ModelAdmin):
             return HttpResponseRedirect(f"{self._url(obj.pk)}#steps")
         return super().response_add(request, obj, post_url_continue)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """A process with requests stays, whatever one's permissions: the pages show only what to do instead."""
+        used = Process.objects.filter(pk__in=[process.pk for process in objs]).annotate(used=Count("requests"))
+        in_use = [_in_use(process) for process in used.filter(used__gt=0)]
+        return ([], {}, set(), in_use) if in_use else super().get_deleted_objects(objs, request)
+
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         process = kwargs.get("obj")
         if process is not None:
@@ -155,6 +168,15 @@ class ProcessAdmin(admin.ModelAdmin):
 
     def _to(self, pk: Any) -> HttpResponse:
         return HttpResponseRedirect(self._url(pk))
+
+
+def _in_use(process: Any) -> str:
+    words = ngettext(
+        "“%(process)s” cannot be deleted: %(count)d request uses it. Make it inactive instead.",
+        "“%(process)s” cannot be deleted: %(count)d requests use it. Make it inactive instead.",
+        process.used,
+    )
+    return words % {"process": process, "count": process.used}
 
 
 def _counted(rows: "models.QuerySet[Any]") -> Subquery:

@@ -11,51 +11,54 @@ from django.utils.translation import gettext_lazy as _
 
 from sms_services.admin.read_only import ReadOnly
 
+from ..choices import EventKind
 from ..models import Event, Request, Task
+from ..timeline import PAUSED_BECAUSE, returned_to
+from .showing import EMPTY, shown
 
 
 class PausedFilter(admin.SimpleListFilter):
-    title = _("waits for an administrator")
+    title = _("waiting")
     parameter_name = "paused"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("1", _("Yes"))]
+        return [("1", _("For an administrator"))]
 
     def queryset(self, request: HttpRequest, rows: Any) -> Any:
         return rows.paused() if self.value() else rows
 
 
-class TaskInline(ReadOnly, admin.TabularInline):
-    model = Task
+class Rows(ReadOnly, admin.TabularInline):
     fk_name = "request"
+    template = "admin/approvals/request/rows.html"
+    can_delete = False
+    extra = 0
+
+
+class TaskInline(Rows):
+    model = Task
     fields = ("visit", "user_name", "status", "handled_by", "pending_at", "closed_at")
     readonly_fields = fields
     ordering = ("pk",)
-    can_delete = False
-    extra = 0
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("visit", "handled_by")
 
 
-class EventInline(ReadOnly, admin.TabularInline):
+class AboutOthers:
+    @admin.display(description=_("about"))
+    def about(self, event: Event) -> str:
+        return ", ".join(str(other.get("name", "")) for other in event.others) or EMPTY
+
+
+class EventInline(AboutOthers, Rows):
     model = Event
-    fk_name = "request"
-    fields = ("at", "kind", "actor_name", "step", "about", "comment")
+    verbose_name_plural = _("history")
+    fields = ("at", "kind", "actor_name", "visit", "about", "comment")
     readonly_fields = fields
-    can_delete = False
-    extra = 0
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("visit")
-
-    @admin.display(description=_("step"))
-    def step(self, event: Event) -> str:
-        return str(event.visit) if event.visit else "-"
-
-    @admin.display(description=_("about"))
-    def about(self, event: Event) -> str:
-        return ", ".join(str(other.get("name", "")) for other in event.others) or "-"
 
 
 @admin.register(Request)
@@ -74,7 +77,7 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
         "status",
         "initiator_name",
         "about",
-        "data",
+        "what_was_submitted",
         "round",
         "created_at",
         "finished_at",
@@ -88,14 +91,18 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description=_("subject"))
     def about(self, request: Request) -> str:
-        return str(request.subject or "-")
+        return str(request.subject or EMPTY)
+
+    @admin.display(description=_("data"))
+    def what_was_submitted(self, request: Request) -> SafeString | str:
+        return shown(request.data)
 
     @admin.display(description=_("page"))
     def page(self, request: Request) -> SafeString | str:
         try:
             url = reverse("approvals:request", args=[request.pk])
         except NoReverseMatch:
-            return "-"
+            return EMPTY
         return format_html('<a href="{}">{}</a>', url, _("Open the request, to act on it"))
 
 
@@ -126,9 +133,12 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin):
     )
     readonly_fields = fields
 
+    class Media:
+        css = {"all": ("approvals/admin.css",)}
+
 
 @admin.register(Event)
-class EventAdmin(ReadOnly, admin.ModelAdmin):
+class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
     """The history of all requests, newest first."""
 
     list_display = ("at", "request", "kind", "actor_name", "comment")
@@ -141,5 +151,19 @@ class EventAdmin(ReadOnly, admin.ModelAdmin):
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    fields = ("at", "request", "visit", "kind", "actor_name", "comment", "others", "details", "uid")
+    fields = ("at", "request", "visit", "kind", "actor_name", "comment", "about", "more", "event_id")
     readonly_fields = fields
+
+    class Media:
+        css = {"all": ("approvals/admin.css",)}
+
+    @admin.display(description=_("details"))
+    def more(self, event: Event) -> str:
+        """Where it was returned to, or why it was paused."""
+        if event.kind == EventKind.RETURNED:
+            return returned_to(event)
+        return str(PAUSED_BECAUSE.get(event.details.get("why", ""), EMPTY))
+
+    @admin.display(description=_("event id"))
+    def event_id(self, event: Event) -> str:
+        return event.event_id

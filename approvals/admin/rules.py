@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import RuleSource
@@ -70,5 +70,5 @@ def registered_field(name: str, model: Any, choices: list[tuple[str, Any]], stor
         choices=[("", "---------"), *choices],
         required=False,
         label=capfirst(field.verbose_name),
-        help_text=field.help_text if choices else _("The project registers no such function."),
+        help_text=field.help_text if choices else format_lazy("{} {}", _("There is none yet."), field.help_text),
     )

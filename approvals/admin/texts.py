@@ -41,6 +41,9 @@ class NodeTextAdmin(ReadOnly, admin.ModelAdmin):
     )
     readonly_fields = fields
 
+    class Media:
+        css = {"all": ("approvals/admin.css",)}
+
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("request")
 

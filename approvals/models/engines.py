@@ -14,7 +14,7 @@ class EngineSms(models.Model):
     engine = models.SlugField(_("engine"), max_length=50, help_text=_("As its signals say, for example viewflow."))
     process_key = models.CharField(_("process"), max_length=100)
     node_key = models.CharField(
-        _("node"), max_length=100, blank=True, help_text=_("Empty: all nodes of the process that have no row.")
+        _("step"), max_length=100, blank=True, help_text=_("Empty: all steps of the process that have no row.")
     )
     sms_service = models.ForeignKey(SmsService, models.PROTECT, related_name="+", verbose_name=_("SMS service"))
     sms_template = models.ForeignKey(SmsTemplate, models.PROTECT, related_name="+", verbose_name=_("SMS template"))

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..choices import EventKind
 from .requests import Request
@@ -31,14 +32,19 @@ class Event(models.Model):
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     request = models.ForeignKey(Request, models.CASCADE, related_name="events", verbose_name=_("request"))
     visit = models.ForeignKey(
-        NodeVisit, models.CASCADE, null=True, blank=True, related_name="events", verbose_name=_("visit")
+        NodeVisit, models.CASCADE, null=True, blank=True, related_name="events", verbose_name=_("step")
     )
     task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="events", verbose_name=_("task"))
-    kind = models.CharField(_("what"), max_length=16, choices=EventKind.choices)
+    kind = models.CharField(pgettext_lazy("approvals", "what"), max_length=16, choices=EventKind.choices)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("who")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=pgettext_lazy("approvals", "who"),
     )
-    actor_name = models.CharField(_("name"), max_length=200, blank=True)
+    actor_name = models.CharField(pgettext_lazy("approvals", "who"), max_length=200, blank=True)
     comment = models.TextField(_("comment"), blank=True)
     others = models.JSONField(_("about"), default=list, blank=True)
     details = models.JSONField(_("details"), default=dict, blank=True)
@@ -48,7 +54,7 @@ class Event(models.Model):
 
     class Meta:
         verbose_name = _("event")
-        verbose_name_plural = _("history")
+        verbose_name_plural = _("events")
         ordering = ("pk",)
         default_permissions = ("view",)
 

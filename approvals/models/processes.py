@@ -97,7 +97,10 @@ class Node(models.Model):
         _("condition"),
         max_length=100,
         blank=True,
-        help_text=_("A predicate that the project has registered; where it does not hold, the node is skipped."),
+        help_text=_(
+            "Where this function says no, the step is skipped. "
+            "The project registers such with @predicate in approval_rules."
+        ),
     )
 
     nobody_found = models.CharField(
@@ -156,7 +159,10 @@ class Node(models.Model):
         _("or to whom a function finds"),
         max_length=100,
         blank=True,
-        help_text=_("A resolver that the project has registered, such as the head of the approver's department."),
+        help_text=_(
+            "Such as the head of the approver's department. "
+            "The project registers others with @resolver in approval_rules."
+        ),
     )
 
     sms_service = models.ForeignKey(
@@ -173,8 +179,8 @@ class Node(models.Model):
     )
 
     class Meta:
-        verbose_name = _("node")
-        verbose_name_plural = _("nodes")
+        verbose_name = _("step")
+        verbose_name_plural = _("steps")
         ordering = ("position", "pk")
         constraints = [
             models.UniqueConstraint(fields=["process", "key"], name="approval_one_node_per_process_and_key"),
@@ -217,7 +223,7 @@ class Rule(models.Model):
     Whoever is named in a rule cannot be deleted: a node must not lose an approver without anybody noticing.
     """
 
-    node = models.ForeignKey(Node, models.CASCADE, related_name="rules", verbose_name=_("node"))
+    node = models.ForeignKey(Node, models.CASCADE, related_name="rules", verbose_name=_("step"))
     position = models.PositiveSmallIntegerField(_("position"), default=0)
     source = models.CharField(_("who"), max_length=16, choices=RuleSource.choices, default=RuleSource.USER)
     user = models.ForeignKey(
@@ -235,7 +241,10 @@ class Rule(models.Model):
         help_text=_("Its name, or a path such as project.manager; it holds a user, or several."),
     )
     resolver = models.CharField(
-        _("function of the project"), max_length=100, blank=True, help_text=_("A resolver that is registered.")
+        _("function of the project"),
+        max_length=100,
+        blank=True,
+        help_text=_("It finds the people. The project registers such with @resolver in approval_rules."),
     )
 
     class Meta:

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..choices import OPEN_VISITS, RequestStatus, VisitStatus
 from ..definitions import Definition, NodeDefinition
@@ -100,7 +101,7 @@ class Request(models.Model):
     version = models.PositiveIntegerField(default=0, editable=False)
     reminded_at = models.DateTimeField(_("initiator's last reminder"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("submitted"), default=timezone.now)
-    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    finished_at = models.DateTimeField(pgettext_lazy("approvals", "finished"), null=True, blank=True)
 
     objects = RequestQuerySet.as_manager()
 

@@ -26,7 +26,7 @@ class NodeVisit(models.Model):
     number = models.PositiveIntegerField(_("number"))
     round = models.PositiveIntegerField(_("round"))
     position = models.PositiveSmallIntegerField(_("position"))
-    node_key = models.CharField(_("node"), max_length=50)
+    node_key = models.CharField(_("step"), max_length=50)
     node_title = models.CharField(_("title"), max_length=100)
     kind = models.CharField(_("kind"), max_length=10, choices=NodeKind.choices)
     mode = models.CharField(_("needed approvals"), max_length=12, choices=NodeMode.choices)
@@ -41,8 +41,8 @@ class NodeVisit(models.Model):
     )
 
     class Meta:
-        verbose_name = _("visit to a node")
-        verbose_name_plural = _("visits to nodes")
+        verbose_name = _("step of a request")
+        verbose_name_plural = _("steps of requests")
         ordering = ("request", "number")
         default_permissions = ()
         constraints = [
@@ -104,7 +104,7 @@ class Task(models.Model):
     """
 
     request = models.ForeignKey(Request, models.CASCADE, related_name="tasks", verbose_name=_("request"))
-    visit = models.ForeignKey(NodeVisit, models.CASCADE, db_index=False, related_name="tasks", verbose_name=_("visit"))
+    visit = models.ForeignKey(NodeVisit, models.CASCADE, db_index=False, related_name="tasks", verbose_name=_("step"))
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -113,7 +113,7 @@ class Task(models.Model):
         related_name="approval_tasks",
         verbose_name=_("user"),
     )
-    user_name = models.CharField(_("user's name"), max_length=200, blank=True, editable=False)
+    user_name = models.CharField(_("person"), max_length=200, blank=True, editable=False)
     order = models.PositiveIntegerField(_("turn"), default=0)
     status = models.CharField(_("status"), max_length=12, choices=TaskStatus.choices, default=TaskStatus.PENDING)
     handled_by = models.ForeignKey(

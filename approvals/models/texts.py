@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from notifications.models import Notification
 from sms_services.models import SmsService, SmsTemplate
@@ -24,7 +25,7 @@ class NodeText(models.Model):
     engine = models.CharField(_("engine"), max_length=50)
     process_key = models.CharField(_("process"), max_length=100)
     process_title = models.CharField(_("title"), max_length=200)
-    node_key = models.CharField(_("node"), max_length=100)
+    node_key = models.CharField(_("step"), max_length=100)
     kind = models.CharField(_("kind"), max_length=10, choices=NodeKind.choices)
     reason = models.CharField(_("reason"), max_length=12, choices=Reason.choices)
     request = models.ForeignKey(
@@ -48,8 +49,8 @@ class NodeText(models.Model):
     sweep_at = models.DateTimeField(null=True, blank=True, default=timezone.now, editable=False, db_index=True)
 
     class Meta:
-        verbose_name = _("text about a node")
-        verbose_name_plural = _("texts about nodes")
+        verbose_name = _("text about a step")
+        verbose_name_plural = _("texts about steps")
         ordering = ("-pk",)
         default_permissions = ("view",)
         constraints = [
@@ -64,7 +65,9 @@ class NodeText(models.Model):
 class TextRecipient(models.Model):
     """Somebody to be texted, and the task that it is about. Once that is ``handled``, the text need not go out."""
 
-    text = models.ForeignKey(NodeText, models.CASCADE, related_name="recipients", verbose_name=_("text"))
+    text = models.ForeignKey(
+        NodeText, models.CASCADE, related_name="recipients", verbose_name=pgettext_lazy("approvals", "text")
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
     task_key = models.CharField(_("task"), max_length=190, blank=True)
     handled = models.BooleanField(_("done already"), default=False)

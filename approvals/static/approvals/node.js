@@ -14,6 +14,7 @@ const FIELD_OF_SOURCE = {
 const OF_SOURCES = ["user", "department", "include_subdepartments", "group", "subject_field", "resolver"];
 const ONLY_APPROVALS = [
   "mode",
+  "nobody_found",
   "initiator_policy",
   "repeat_policy",
   "approve_comment",
