@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
+from kombu.exceptions import KombuError
 
 from .conf import get_settings
 from .encryption import Secret, check_keys
@@ -97,6 +98,22 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(TAG)
+def check_broker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What Celery needs for its broker is installed. Nothing is connected to."""
+    try:
+        current_app.connection_for_write().transport  # noqa: B018 - made when it is first asked for
+    except (ImportError, LookupError, KombuError) as error:
+        return [
+            checks.Warning(
+                f"Celery cannot use its broker, so nothing can be queued: {error}",
+                hint="For Redis: pip install 'celery[redis]'. For others, see “Brokers” in Celery's manual.",
+                id="sms_services.W004",
+            )
+        ]
+    return []
 
 
 @database_check(TAG)

@@ -147,6 +147,19 @@ class TestCelery:
 
 
 class TestSandbox:
+    def test_w004_a_broker_whose_package_is_missing(self, broker, monkeypatch):
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redis://:secret@127.0.0.1:1/0")
+        assert "sms_services.W004" not in found()
+        monkeypatch.setattr("kombu.transport.redis.redis", None)
+        message = found()["sms_services.W004"]
+        assert message.level == WARNING
+        assert "celery[redis]" in message.hint
+        assert "secret" not in message.msg
+
+    def test_w004_a_broker_that_there_is_not(self, broker, monkeypatch):
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redist://127.0.0.1")
+        assert "redist" in found()["sms_services.W004"].msg
+
     def test_w003_an_active_sandbox_outside_debug(self, sandbox, settings):
         message = found("default")["sms_services.W003"]
         assert message.level == WARNING
