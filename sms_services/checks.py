@@ -10,7 +10,6 @@ from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
-from kombu.exceptions import KombuError
 
 from .conf import get_settings
 from .encryption import Secret, check_keys
@@ -105,10 +104,10 @@ def check_broker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """What Celery needs for its broker is installed. Nothing is connected to."""
     try:
         current_app.connection_for_write().transport  # noqa: B018 - made when it is first asked for
-    except (ImportError, LookupError, KombuError) as error:
+    except Exception as error:  # noqa: BLE001 - kombu 5.7 without redis: 'NoneType' object has no attribute 'Redis'
         return [
             checks.Warning(
-                f"Celery cannot use its broker, so nothing can be queued: {error}",
+                f"Celery cannot use its broker, so nothing can be queued. Probably a package is missing. ({error})",
                 hint="For Redis: pip install 'celery[redis]'. For others, see “Brokers” in Celery's manual.",
                 id="sms_services.W004",
             )

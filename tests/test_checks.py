@@ -1,6 +1,7 @@
 """System checks: each has an id, speaks when something is wrong, and is silent otherwise."""
 
 import io
+import sys
 
 import pytest
 from cryptography.fernet import Fernet
@@ -9,6 +10,7 @@ from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
+from kombu import transport
 
 from sms_services.conf import Settings, get_settings
 from sms_services.models import SandboxSms
@@ -150,7 +152,9 @@ class TestSandbox:
     def test_w004_a_broker_whose_package_is_missing(self, broker, monkeypatch):
         monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redis://:secret@127.0.0.1:1/0")
         assert "sms_services.W004" not in found()
-        monkeypatch.setattr("kombu.transport.redis.redis", None)
+        monkeypatch.setitem(sys.modules, "redis", None)
+        monkeypatch.delitem(sys.modules, "kombu.transport.redis")
+        monkeypatch.delitem(transport._transport_cache, "redis")
         message = found()["sms_services.W004"]
         assert message.level == WARNING
         assert "celery[redis]" in message.hint

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelFilter, PolymorphicParentModelAdmin
+from polymorphic.admin.forms import PolymorphicModelChoiceForm
 
 from ..addresses import seal, unseal
 from ..advice import advice_for
@@ -66,12 +67,19 @@ def usage_of(service: SmsService) -> list[str]:
     return lines
 
 
+class KindForm(PolymorphicModelChoiceForm):
+    """The page before the form of a new service; Django has no translation of “Type”."""
+
+    type_label = _("Kind")
+
+
 class KindFilter(PolymorphicChildModelFilter):
     title = _("kind")  # type: ignore[assignment]
 
 
 @admin.register(SmsService)
 class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
+    add_type_form = KindForm
     child_models = [AlibabaCloudSms, AwsSnsSms, TwilioSms, SandboxSms]
     list_display = ("name", "key", "kind", "is_active", "max_per_second")
     list_filter = ("is_active", KindFilter)
