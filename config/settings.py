@@ -243,6 +243,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "sms_services": {"level": env.str("SMS_LOG_LEVEL", default="INFO")},
-        "django.server": {"level": "WARNING"},  # no line for every request that succeeds
+        # Django's own handlers would say all this a second time, and the development server a third time.
+        "django": {"level": "WARNING", "handlers": []},
+        "django.server": {"level": "CRITICAL", "handlers": [], "propagate": True},
     },
 }

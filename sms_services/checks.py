@@ -99,6 +99,22 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+@register(TAG)
+def check_broker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What Celery needs for its broker is installed. Nothing is connected to."""
+    try:
+        current_app.connection_for_write().transport  # noqa: B018 - made when it is first asked for
+    except Exception as error:  # noqa: BLE001 - kombu 5.7 without redis: 'NoneType' object has no attribute 'Redis'
+        return [
+            checks.Warning(
+                f"Celery cannot use its broker, so nothing can be queued. Probably a package is missing. ({error})",
+                hint="For Redis: pip install 'celery[redis]'. For others, see “Brokers” in Celery's manual.",
+                id="sms_services.W004",
+            )
+        ]
+    return []
+
+
 @database_check(TAG)
 def check_stored_secrets(using: str) -> list[CheckMessage]:
     """Every stored secret can be decrypted with the configured keys."""

@@ -17,11 +17,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.functional import Promise, lazy
+from django.utils.http import urlencode
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
+from .addresses import seal, unseal
 from .error_pages import hide_variables
 from .exceptions import EncryptionKeyError, InvalidPhoneNumber
 from .models import SandboxMessage
@@ -34,11 +37,16 @@ from .segments import SegmentCount, count_segments
 TEXTS = 200
 TEXTS_PER_PHONE = 30
 
+#: Of the tokens that stand for a phone in an address, and their parameter.
+_USE = PHONE = "phone"
+
 #: Four to eight digits that stand alone: no part of a word, a path, a date, an amount or a longer number.
 _CODE = re.compile(r"(?<![0-9A-Za-z_/])(?<![0-9][.,:/\-])[0-9]{4,8}(?![0-9A-Za-z_])(?![.,:/\-][0-9])")
 
 
 class NumberFilter(forms.Form):
+    """The phone to show. It is posted; the page's address holds a token in its place (see ``addresses``)."""
+
     number = forms.CharField(
         label=_("Phone number"),
         required=False,
@@ -55,6 +63,16 @@ class NumberFilter(forms.Form):
             raise forms.ValidationError(
                 _("This is not a phone number. Write it with plus and country code, as in +1 206 555 0100.")
             ) from None
+
+    @classmethod
+    def at(cls, token: str) -> "NumberFilter":
+        """The form as it was sent, from a token in an address."""
+        typed = unseal(token, _USE) if token else ""
+        form = cls({"number": typed or ""})
+        if typed is None:
+            words = _("The phone in this address cannot be read, or is more than a day old. Enter its number again.")
+            form.add_error("number", words)
+        return form
 
 
 @dataclass(frozen=True)
@@ -104,7 +122,7 @@ class SpecialNumber:
 def sandbox_inbox(request: HttpRequest) -> HttpResponse:
     """The inbox; with ``?fragment`` only the desk with the phones, or 304 when it has not changed."""
     hide_variables(request)
-    form = NumberFilter(request.GET)
+    form = NumberFilter.at(request.GET.get(PHONE, ""))
     number = form.cleaned_data["number"] if form.is_valid() else ""
     texts = SandboxMessage.objects.filter(phone_number=number) if number else SandboxMessage.objects.all()
     newest = texts.newest(total=TEXTS, per_phone=TEXTS if number else TEXTS_PER_PHONE)
@@ -125,6 +143,24 @@ def sandbox_inbox(request: HttpRequest) -> HttpResponse:
         "special_numbers": special_numbers(),
     }
     return render(request, "sms_services/sandbox/inbox.html", context)
+
+
+@never_cache
+@staff_member_required
+@permission_required("sms_services.view_sandboxmessage", raise_exception=True)
+@sensitive_post_parameters()
+def choose_sandbox_phone(request: HttpRequest) -> HttpResponse:
+    """Take a number, or what was typed for one, to the inbox. A GET comes from somebody who had to log in again."""
+    hide_variables(request)
+    inbox = reverse("sms_services:sandbox_inbox")
+    typed = request.POST.get("number", "").strip()[:MAX_LENGTH]
+    if not typed:
+        return HttpResponseRedirect(inbox)
+    try:
+        return HttpResponseRedirect(f"{inbox}?{urlencode({PHONE: seal(typed, _USE)})}")
+    except EncryptionKeyError as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(inbox)
 
 
 @staff_member_required

@@ -180,5 +180,5 @@ def test_the_failed_tries_stand_below_a_message(admin_client, messages):
 def test_the_list_of_messages_takes_the_same_number_of_queries_however_long(
     admin_client, messages, django_assert_max_num_queries
 ):
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         admin_client.get(reverse("admin:sms_services_smsmessage_changelist"))

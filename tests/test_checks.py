@@ -1,6 +1,7 @@
 """System checks: each has an id, speaks when something is wrong, and is silent otherwise."""
 
 import io
+import sys
 
 import pytest
 from cryptography.fernet import Fernet
@@ -9,6 +10,7 @@ from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
+from kombu import transport
 
 from sms_services.conf import Settings, get_settings
 from sms_services.models import SandboxSms
@@ -147,6 +149,21 @@ class TestCelery:
 
 
 class TestSandbox:
+    def test_w004_a_broker_whose_package_is_missing(self, broker, monkeypatch):
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redis://:secret@127.0.0.1:1/0")
+        assert "sms_services.W004" not in found()
+        monkeypatch.setitem(sys.modules, "redis", None)
+        monkeypatch.delitem(sys.modules, "kombu.transport.redis")
+        monkeypatch.delitem(transport._transport_cache, "redis")
+        message = found()["sms_services.W004"]
+        assert message.level == WARNING
+        assert "celery[redis]" in message.hint
+        assert "secret" not in message.msg
+
+    def test_w004_a_broker_that_there_is_not(self, broker, monkeypatch):
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redist://127.0.0.1")
+        assert "redist" in found()["sms_services.W004"].msg
+
     def test_w003_an_active_sandbox_outside_debug(self, sandbox, settings):
         message = found("default")["sms_services.W003"]
         assert message.level == WARNING

@@ -82,6 +82,7 @@ class TestDoubt:
             assert (row.status, row.error_kind, row.provider_code) == (MessageStatus.SENT, "", "")
             assert abs(row.sent_at - row.claimed_at) < 2 * SECOND
             assert row.sweep_at is None
+            assert row.segments == 1
             assert heard.sent == [message]
         if isinstance(simulator, TwilioSimulator):
             assert row.provider_message_id == simulator.journal[0].message_id
@@ -107,7 +108,7 @@ class TestDoubt:
         sweep()
         row = SmsMessage.objects.get()
         assert (row.status, row.error_kind) == (MessageStatus.FAILED, ErrorKind.TRANSIENT)
-        assert (row.provider_code, row.sweep_at, row.sent_at) == ("no_record", None, None)
+        assert (row.provider_code, row.sweep_at, row.sent_at, row.segments) == ("no_record", None, None, None)
         assert heard.failed == [message]
         assert sends(simulator) == 1
         assert simulator.journal == []

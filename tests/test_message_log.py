@@ -13,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
+from django.utils.html import escape
 
 from sms_services.admin.dates import Period
+from sms_services.admin.times import to_the_second
 from sms_services.choices import MessageStatus
 from sms_services.encryption import encrypt
 from sms_services.keyset import Position
@@ -275,6 +277,7 @@ class TestSearch:
         assert shown(response) == []
         assert response.context["cl"].search.problem
         assert "errornote" in response.content.decode()
+        assert f'value="{escape(query.strip()[:100])}"' in response.content.decode()
         assert not [sql for sql in queries if "LIKE" in sql["sql"].upper()]
 
     @pytest.mark.parametrize("region", ["", "CN"])
@@ -314,7 +317,7 @@ class TestSearch:
             with CaptureQueriesContext(connection) as queries:
                 assert admin_client.get(url).status_code == 200
             counts.append(len(queries))
-        assert counts == [6, 6, 6]
+        assert counts == [7, 7, 6]  # where a message is found, its retries are looked up
 
 
 class TestAddresses:
@@ -560,7 +563,7 @@ class TestQueries:
             counts.add(len(queries))
             older = response.context["cl"].pages.older
             url = f"{LIST}{older}" if older else ""
-        assert counts == {7}
+        assert counts == {8}
 
     def test_a_message_takes_the_same_number_however_many_tries(self, admin_client):
         message = a_message()
@@ -596,5 +599,17 @@ def test_a_message_is_named_with_its_status_in_the_readers_language(admin_client
 def test_a_message_shows_its_retries_both_ways(admin_client):
     old = a_message()
     new = a_message(retry_of=old, created_at=timezone.now() + timedelta(seconds=1))
-    assert f">{new.pk}</a>" in admin_client.get(page_of(old)).content.decode()
-    assert f">{old.pk}</a>" in admin_client.get(page_of(new)).content.decode()
+    for one, other in ((old, new), (new, old)):
+        link = f'<a href="{page_of(other)}">message {other.pk} of {to_the_second(other.created_at)}</a>'
+        assert link in admin_client.get(page_of(one)).content.decode()
+    log = admin_client.get(LIST).content.decode()
+    assert f'<a href="{page_of(new)}">retried</a>' in log
+    assert f'<a href="{page_of(old)}">a retry</a>' in log
+
+
+def test_times_are_given_to_the_second(admin_client):
+    at = datetime(2025, 5, 1, 21, 4, 9, tzinfo=UTC)
+    message = a_message(created_at=at, sent_at=at)
+    a_failed_try(message)
+    assert admin_client.get(page_of(message)).content.decode().count("May 1, 2025, 21:04:09 UTC") == 2
+    assert "21:04:09</div>" in admin_client.get(LIST).content.decode()

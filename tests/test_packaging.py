@@ -54,18 +54,13 @@ django.setup()
 import sms_services
 assert sms_services.__file__.startswith(os.path.abspath("installed")), sms_services.__file__
 from django.core.management import call_command
-from celery import Celery
-app = Celery("host")
-app.config_from_object("django.conf:settings", namespace="CELERY")
+from yourproject.celery import app
 call_command("migrate", verbosity=0)
 call_command("check", databases=["default"], fail_level="WARNING")
 
-from sms_services.api import send_message
-from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
-service = SandboxSms.objects.create(key="sandbox", name="Sandbox")
-template = SmsTemplate.objects.create(key="welcome", name="Welcome", text="Welcome, ${name}!")
-(message,) = send_message("sandbox", "(206) 555-0100", "welcome", {"name": "Alex"})
-assert message.status == "sent", message
+FIRST_TEXT
+from sms_services.models import SandboxMessage, SmsMessage
+assert SmsMessage.objects.get().status == "sent"
 assert SandboxMessage.objects.get().text.reveal() == "Welcome, Alex!"
 
 from django.contrib.auth.models import User
@@ -76,6 +71,18 @@ with override_settings(ALLOWED_HOSTS=["*"]):
     client.force_login(User.objects.create_superuser("admin"))
     page = client.get("/sms/sandbox/").content.decode()
 assert "Welcome, Alex!" in page
+
+# The folder in the place of Redis.
+from pathlib import Path
+from celery import Celery
+folder = {"BASE_DIR": Path.cwd()}
+exec(Path("folder.py").read_text(), folder)
+files = Celery("files", set_as_current=False)
+settings = {name: value for name, value in folder.items() if name.startswith("CELERY_")}
+files.config_from_object(settings, namespace="CELERY")
+files.send_task("sms_services.sweep", queue="sms")
+(task,) = Path("broker/queue").iterdir()
+assert task.name.endswith(".sms.msg")
 print("sent")
 """
 
@@ -175,12 +182,18 @@ def test_a_host_projects_suite_passes_with_the_installed_wheel(wheel, tmp_path):
 
 def test_a_host_project_that_follows_the_readme_can_send(wheel, tmp_path):
     chapter = (ROOT / "README.md").read_text().partition("## Install into your project")[2].partition("\n## ")[0]
-    additions = dict(re.findall(r"```python\n# (\w+\.py)(.*?)```", chapter, re.DOTALL))
-    assert additions.keys() == HOST.keys()
-    for name, text in HOST.items():
-        (tmp_path / name).write_text(f"{text}#{additions[name]}")
+    settings, celery, urls, first_text, folder = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    for name, addition in {"settings.py": settings, "urls.py": urls}.items():
+        (tmp_path / name).write_text(f"{HOST[name]}\n{addition}")
+    app, package = celery.split("# yourproject/__init__.py")
+    (tmp_path / "yourproject").mkdir()
+    for name, text in {"celery.py": app, "__init__.py": package}.items():
+        (tmp_path / "yourproject" / name).write_text(text)
+    shutil.copy(ROOT / "config" / "broker.py", tmp_path / "yourproject")
+    (tmp_path / "folder.py").write_text(folder)
     run(*PIP, "install", "--quiet", "--no-deps", "--target", "installed", str(wheel), cwd=tmp_path)
-    assert run(sys.executable, "-I", "-c", HOST_PROGRAM, cwd=tmp_path).strip().endswith("sent")
+    program = HOST_PROGRAM.replace("FIRST_TEXT", first_text)
+    assert run(sys.executable, "-I", "-c", program, cwd=tmp_path).strip().endswith("sent")
 
 
 def test_the_quick_starts_can_be_followed_one_after_the_other(tmp_path):

@@ -293,7 +293,7 @@ class TestButton:
             ("code", "one-time codes and other sensitive variables are not kept"),
             ("wiped", "one-time codes and other sensitive variables are not kept"),
             ("inactive", "the service is deactivated"),
-            ("retried", "Already retried, as message"),
+            ("retried", "Already retried: "),
         ],
     )
     def test_it_is_offered_where_it_works_and_elsewhere_the_page_says_why_not(
@@ -373,7 +373,7 @@ class TestAction:
         others = [retried, a_message(status="sent"), a_message(purpose="otp", params={})]
         page = choose(client, failed + others).content.decode()
         assert {message.retry_of for message in SmsMessage.objects.exclude(retry_of=None)} == {*failed, retried}
-        assert "2 messages were queued once more." in page
+        assert "2 texts are sent once more, as new messages: " in page
         assert "Already retried." in page
         assert "Only what failed" in page
         assert "One-time codes" in page
@@ -412,7 +412,7 @@ class TestAction:
         messages = [a_message() for _ in range(3)]
         with unrecordable(messages[1]):
             page = choose(client, messages).content.decode()
-        assert "2 messages were queued once more." in page
+        assert "2 texts are sent once more, as new messages: " in page
         assert "1 message was not retried. Something went wrong, so nothing was queued or recorded." in page
         assert_private(page)
         retries = SmsMessage.objects.exclude(retry_of=None)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from cryptography.fernet import Fernet
@@ -15,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
+from sms_services.addresses import seal
 from sms_services.models import SandboxMessage, SandboxSms
 from sms_services.providers.base import OutgoingMessage
 from sms_services.providers.sandbox import SPECIAL_ENDINGS
@@ -61,7 +63,13 @@ def receive(service: SandboxSms, number: str, *texts: str) -> None:
 
 
 def shown(client: Client, **query: str) -> str:
-    response = client.get(INBOX, query)
+    """The inbox; with ``number``, as the form of the filter leads to it."""
+    if number := query.pop("number", ""):
+        response = client.post(f"{INBOX}phone/", {"number": number}, follow=True)
+        ((address, _status),) = response.redirect_chain
+        assert number.strip("+") not in unquote(address)
+    else:
+        response = client.get(INBOX, query)
     assert response.status_code == 200
     return response.content.decode()
 
@@ -100,7 +108,7 @@ def test_it_is_closed_to_users_who_are_not_staff(client: Client, service: Sandbo
     assert b"Nobody else" not in response.content
 
 
-@pytest.mark.parametrize("path", [INBOX, INBOX + "?fragment=1"])
+@pytest.mark.parametrize("path", [INBOX, INBOX + "?fragment=1", f"{INBOX}phone/"])
 def test_it_needs_the_permission_to_view_sandbox_messages(client: Client, service: SandboxSms, path: str) -> None:
     receive(service, ANNA, "Your code is 482913")
     client.force_login(User.objects.create_user("clerk", is_staff=True))
@@ -220,14 +228,15 @@ def test_a_text_of_a_lost_key_is_said_to_be_unreadable_and_the_others_are_shown(
 
 def queries(client: Client, query: dict[str, str]) -> int:
     with CaptureQueriesContext(connection) as captured:
-        shown(client, **query)
+        client.get(INBOX, query)
     return len(captured)
 
 
-@pytest.mark.parametrize("query", [{}, {"fragment": "1"}, {"number": ANNA}])
+@pytest.mark.parametrize("query", [{}, {"fragment": "1"}, {"phone": ANNA}])
 def test_the_number_of_queries_is_the_same_for_one_text_and_for_many(
     staff_client: Client, service: SandboxSms, query: dict[str, str]
 ) -> None:
+    query = {name: seal(value, "phone") if name == "phone" else value for name, value in query.items()}
     other = SandboxSms.objects.create(key="other", name="Back office")
     receive(service, ANNA, "one")
     for_one = queries(staff_client, query)
@@ -285,7 +294,29 @@ def test_an_unreadable_number_is_explained_and_filters_nothing(staff_client: Cli
     html = shown(staff_client, number="<b>nonsense")
     assert "This is not a phone number." in html
     assert "<b>nonsense" not in html
+    assert 'value="&lt;b&gt;nonsense"' in html
     assert bubbles(html) == ["for Anna"]
+
+
+def test_a_phone_on_the_desk_is_shown_alone_by_its_own_button(staff_client: Client, service: SandboxSms) -> None:
+    receive(service, ANNA, "for Anna")
+    html = shown(staff_client)
+    assert re.search(r'<form id="sandbox-choose" method="post" action="/sms/sandbox/phone/">', html)
+    assert f'form="sandbox-choose" name="number" value="{ANNA}"' in html
+    assert not [link for link in re.findall(r'(?:href|action)="([^"]*)"', html) if ANNA[1:] in link]
+
+
+@pytest.mark.parametrize("token", ["gAAAAAnonsense", ANNA])
+def test_an_address_that_cannot_be_read_says_so(staff_client: Client, service: SandboxSms, token: str) -> None:
+    receive(service, ANNA, "for Anna")
+    html = shown(staff_client, phone=token)
+    assert "The phone in this address cannot be read" in html
+    assert bubbles(html) == ["for Anna"]
+
+
+def test_an_empty_field_and_a_login_in_between_lead_to_all_phones(staff_client: Client) -> None:
+    for answer in (staff_client.post(f"{INBOX}phone/", {"number": " "}), staff_client.get(f"{INBOX}phone/")):
+        assert (answer.status_code, answer["Location"]) == (302, INBOX)
 
 
 def test_a_phone_without_texts_is_named(staff_client: Client, service: SandboxSms) -> None:
@@ -342,7 +373,7 @@ def test_a_changed_desk_is_sent_anew(staff_client: Client, service: SandboxSms, 
     elif change == "clearing":
         SandboxMessage.objects.all().delete()
     elif change == "another phone":
-        query["number"] = ANNA
+        query["phone"] = seal(ANNA, "phone")
     else:
         headers["Accept-Language"] = "zh-hans"
     response = staff_client.get(INBOX, query, headers=headers)
@@ -444,7 +475,7 @@ def test_what_stays_on_the_desk_is_left_alone_when_a_text_arrives(chromium_page:
         """() => {
             document.querySelectorAll("[data-text]").forEach((text) => { text.seen = true; });
             document.getElementById("screen-12065550101").scrollTop = 200;
-            document.querySelector("#phone-12065550101 a").focus();
+            document.querySelector("#phone-12065550101 h2 button").focus();
         }"""
     )
     receive(service, ANNA, "Anna 2")

@@ -15,6 +15,7 @@ from ..keyset import Position
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
 from .dates import Choice, DrillDown, Period, days_with_messages
+from .retry import retries_of_each
 from .search import POSITIONS, Search
 
 DATE = "created"
@@ -95,7 +96,7 @@ class MessageChangeList(ChangeList):
 
     def _page(self) -> tuple[Sequence[SmsMessage], bool, bool]:
         """The rows, and whether there are newer and older ones."""
-        messages = self.queryset.defer(*_NOT_LISTED)
+        messages = self.queryset.defer(*_NOT_LISTED).prefetch_related(retries_of_each())
         size = self.list_per_page
         if before := self._position.get(BEFORE):
             rows = list(messages.older_than(_parsed(before))[: size + 1])

@@ -7,7 +7,7 @@ from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
 from ..exceptions import InvalidPhoneNumber, MissingSDK
-from ..models import SmsService, SmsTemplate, TemplateCode
+from ..models import SmsMessage, SmsService, SmsTemplate, TemplateCode
 from ..phone_numbers import normalize, notation_help
 from ..providers.aws_sns import available_regions
 from .keys import MakesKeys
@@ -115,7 +115,7 @@ class TemplateCodeFormSet(forms.BaseInlineFormSet):
 
 
 class TestMessageForm(forms.Form):
-    """Number, template and that template's variables, for a test through one service."""
+    """Number, template and that template's variables, for a test through one service; maybe the next one ``after``."""
 
     phone_number = forms.CharField(
         label=_("Phone number"),
@@ -124,16 +124,21 @@ class TestMessageForm(forms.Form):
         help_text=lazy(notation_help, str)(),
     )
 
-    def __init__(self, service: SmsService, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, service: SmsService, *args: Any, after: SmsMessage | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.service = service
         self.fields["template"] = TemplateChoiceField(
             service, label=_("Template"), queryset=usable_templates(service), empty_label=None
         )
         self.chosen = self._chosen_template()
+        hidden = after.hidden_names if after else ()
         for name in self.chosen.variable_names if self.chosen else ():
             self.fields[f"variable_{name}"] = forms.CharField(
-                label=name, max_length=200, strip=False, widget=forms.TextInput(attrs={"class": "vTextField"})
+                label=name,
+                max_length=200,
+                strip=False,
+                widget=forms.TextInput(attrs={"class": "vTextField"}),
+                help_text=_("Sensitive, so it was not kept. Enter it again.") if name in hidden else "",
             )
 
     def _chosen_template(self) -> SmsTemplate | None:

@@ -7,9 +7,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import lazy
@@ -28,9 +27,10 @@ from .changelist import MessageChangeList
 from .export import EXPORT, Exports
 from .filters import FailedTryFilter, ServiceFilter, TemplateFilter
 from .read_only import ReadOnly
-from .retry import RETRY, Retries, may_be_retried, why_not
+from .retry import RETRY, Retries, link_to, may_be_retried, retries_of_each, retry_of, why_not
 from .reveal import Reveals, refuse_unless
 from .search import REVEAL, Search, Searches, search_help, without_unreadable_search
+from .times import exactly
 
 #: What may stand in the list's query string. Django would allow any lookup of any field, such as
 #: ``phone_number__startswith``, by which numbers and texts could be guessed.
@@ -44,14 +44,17 @@ _LOOKUPS = frozenset(
         FailedTryFilter.parameter_name,
     }
 )
+_TIMES = ("created_exactly", "not_before", "not_after", "tried", "sent")
 #: Lines of a message's page that are left out while their fields are empty.
 _OFTEN_EMPTY = {
     "skip_reason": "skip_reason",
     "advice": "error_kind",
     "retry_of_link": "retry_of_id",
     "template_code": "template_code",
-    "due_at": "due_at",
-    "expires_at": "expires_at",
+    "not_before": "due_at",
+    "not_after": "expires_at",
+    "tried": "claimed_at",
+    "sent": "sent_at",
     "error_kind": "error_kind",
     "provider_code": "provider_code",
     "provider_detail": "provider_detail",
@@ -62,8 +65,8 @@ _OFTEN_EMPTY = {
 class SmsAttemptInline(ReadOnly, admin.TabularInline):
     model = SmsAttempt
     fields = (
-        "started_at",
-        "finished_at",
+        "started",
+        "finished",
         "outcome",
         "error_kind",
         "provider_code",
@@ -72,6 +75,9 @@ class SmsAttemptInline(ReadOnly, admin.TabularInline):
     )
     readonly_fields = fields
     extra = 0
+
+    started = exactly(SmsAttempt, "started_at")
+    finished = exactly(SmsAttempt, "finished_at")
 
 
 @admin.register(SmsMessage)
@@ -105,16 +111,22 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
                 )
             },
         ),
-        (gettext_lazy("Times"), {"fields": ("created_at", "due_at", "expires_at", "claimed_at", "sent_at", "tries")}),
+        (gettext_lazy("Times"), {"fields": (*_TIMES, "tries")}),
     )
 
     class Media:
         css = {"all": ("sms_services/admin.css",)}
 
+    created_exactly = exactly(SmsMessage, "created_at")
+    not_before = exactly(SmsMessage, "due_at")
+    not_after = exactly(SmsMessage, "expires_at")
+    tried = exactly(SmsMessage, "claimed_at")
+    sent = exactly(SmsMessage, "sent_at")
+
     @admin.display(description=gettext_lazy("created"))
     def created(self, message: SmsMessage) -> SafeString:
         moment = timezone.localtime(message.created_at)
-        return _two_lines(date_format(moment, "DATE_FORMAT"), date_format(moment, "TIME_FORMAT"))
+        return _two_lines(date_format(moment, "DATE_FORMAT"), f"{moment:%H:%M:%S}")
 
     @admin.display(description=gettext_lazy("phone number"))
     def masked_number(self, message: SmsMessage) -> str:
@@ -128,8 +140,15 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
 
     @admin.display(description=gettext_lazy("status"))
     def outcome(self, message: SmsMessage) -> SafeString:
-        """The status, and below it what was wrong."""
-        return _two_lines(self.status_badge(message), message.get_error_kind_display())
+        """The status, and below it what was wrong, and whether it was sent once more or is itself a retry."""
+        notes = [message.get_error_kind_display()]
+        if retry := retry_of(message):
+            notes.append(link_to(retry, _("retried")))
+        if message.retry_of_id:
+            notes.append(link_to(message.retry_of_id, _("a retry")))
+        return _two_lines(
+            self.status_badge(message), format_html_join(" · ", "{}", ((note,) for note in notes if note))
+        )
 
     @admin.display(description=gettext_lazy("service and template"))
     def service_and_template(self, message: SmsMessage) -> SafeString:
@@ -153,7 +172,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
 
     @admin.display(description=gettext_lazy("retry of"))
     def retry_of_link(self, message: SmsMessage) -> Any:
-        return _link(message.retry_of_id) if message.retry_of_id else "-"
+        return link_to(message.retry_of) if message.retry_of else "-"
 
     @admin.display(description=gettext_lazy("retry"))
     def retry(self, message: SmsMessage) -> str:
@@ -171,7 +190,8 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("masked_number", "status_badge", "advice", "masked_text", "variables", "retry_of_link", "retry")
+        lines = ("masked_number", "status_badge", "advice", "masked_text", "variables", "retry_of_link", "retry")
+        return (*lines, *_TIMES)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         hide_variables(request)  # also of pages that are Django's own: the history, a field that completes
@@ -180,7 +200,7 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SmsMessage | None:
         message: SmsMessage | None = super().get_object(request, object_id, from_field)
         if message is not None:
-            prefetch_related_objects([message], Prefetch("retries", SmsMessage.objects.only("retry_of")))
+            prefetch_related_objects([message], retries_of_each())
         return message
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageChangeList]:
@@ -224,8 +244,3 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
 def _two_lines(first: Any, second: Any) -> SafeString:
     """For a cell of the list, which has no room for as many columns as a message has fields."""
     return format_html('{}<div class="sms-second">{}</div>', first, second) if second else format_html("{}", first)
-
-
-def _link(pk: int) -> SafeString:
-    url = reverse("admin:sms_services_smsmessage_change", args=[pk])
-    return format_html('<a href="{}">{}</a>', url, pk)

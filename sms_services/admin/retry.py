@@ -8,11 +8,12 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Prefetch
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
@@ -26,10 +27,14 @@ from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable,
 from ..logs import log
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
+from .times import to_the_second
 
 RETRY = "sms_services.retry_smsmessage"
 #: Messages of one action: each is a transaction of its own, in one request.
 MOST_AT_ONCE = 900  # below Django's limit of fields in a form
+
+#: Of the new messages, so many are named.
+_MOST_NAMED = 10
 
 #: What the question can be answered with.
 _ALL, _CERTAIN = "all", "certain"
@@ -112,9 +117,14 @@ class Retries:
                 refused[_("Something went wrong, so nothing was queued or recorded. Try again.")] += 1
         if retries:
             words = ngettext(
-                "%(count)d message was queued once more.", "%(count)d messages were queued once more.", len(retries)
+                "The text is sent once more, as a new message: {links}.",
+                "{count} texts are sent once more, as new messages: {links}.",
+                len(retries),
             )
-            messages.success(request, words % {"count": len(retries)})
+            links = format_html_join(", ", "{}", ((link_to(retry),) for retry in retries[:_MOST_NAMED]))
+            if len(retries) > _MOST_NAMED:
+                links = format_html("{}, …", links)
+            messages.success(request, format_html(words, count=len(retries), links=links))
         for reason, count in refused.items():
             words = ngettext("%(count)d message was not retried.", "%(count)d messages were not retried.", count)
             messages.warning(request, f"{words % {'count': count}} {reason}" if len(pks) > 1 else reason)
@@ -131,6 +141,27 @@ class Retries:
         return retry
 
 
+def retries_of_each() -> Prefetch:
+    """For messages of which ``retry_of`` is asked."""
+    return Prefetch("retries", SmsMessage.objects.only("retry_of", "created_at"))
+
+
+def retry_of(message: SmsMessage) -> SmsMessage | None:
+    """The message with which this one was sent once more."""
+    return next(iter(message.retries.all()), None)
+
+
+def link_to(message: SmsMessage | int, words: str = "") -> SafeString:
+    """To a message's page; without words, the link has its id and time."""
+    if isinstance(message, SmsMessage):
+        words = words or _("message %(id)d of %(time)s") % {
+            "id": message.pk,
+            "time": to_the_second(message.created_at),
+        }
+        message = message.pk
+    return format_html('<a href="{}">{}</a>', reverse("admin:sms_services_smsmessage_change", args=[message]), words)
+
+
 def may_be_retried(message: SmsMessage) -> bool:
     """Whether ``retry_message`` would take it, as far as can be seen without trying."""
     return message.status in _RETRYABLE and not why_not(message)
@@ -138,9 +169,8 @@ def may_be_retried(message: SmsMessage) -> bool:
 
 def why_not(message: SmsMessage) -> str:
     """Why a message that did not arrive is not offered to be retried; empty if it is, or if there is no need to."""
-    if retry := next(iter(message.retries.all()), None):
-        url = reverse("admin:sms_services_smsmessage_change", args=[retry.pk])
-        return format_html(_("Already retried, as message {}."), format_html('<a href="{}">{}</a>', url, retry.pk))
+    if retry := retry_of(message):
+        return format_html(_("Already retried: {}."), link_to(retry))
     if message.status not in _RETRYABLE:
         return ""
     if message.purpose == Purpose.OTP or message.wiped_names:

@@ -15,11 +15,11 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from ..addresses import seal, unseal
 from ..error_pages import private_post
 from ..exceptions import EncryptionKeyError, InvalidPhoneNumber
 from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask, normalize, notation_help
-from .addresses import seal, unseal
 
 REVEAL = "sms_services.reveal_smsmessage"
 #: Where a page of the list begins. Another search begins with the first page.
@@ -39,11 +39,12 @@ _MOST_TYPED = 100
 
 @dataclass(frozen=True)
 class Search:
-    """What somebody searches for. At most one of the fields is set; none: for everything."""
+    """What somebody searches for: a number, or an id, or nothing (everything); or a problem with what was ``typed``."""
 
     phone_number: str = ""
     message_id: str = ""
     problem: str = ""
+    typed: str = ""
 
     @classmethod
     def of(cls, request: HttpRequest, query: str) -> "Search":
@@ -60,10 +61,11 @@ class Search:
         except InvalidPhoneNumber as error:
             # First: few digits alone are a number that somebody mistyped, or wrote without its country's code.
             if _NUMBERISH.fullmatch(query) and sum(map(str.isdigit, query)) <= _MOST_DIGITS:
-                return cls(problem=str(error))
+                return cls(problem=str(error), typed=query)
             if _MESSAGE_ID.fullmatch(query):
                 return cls(message_id=query)
-            return cls(problem=_("Search for a whole phone number, or for a provider's message id."))
+            words = _("Nothing is found by this. Search for a whole phone number, or for a provider's message id.")
+            return cls(problem=words, typed=query)
         if not request.user.has_perm(REVEAL):
             return cls(problem=_("Only those who may reveal messages can search for phone numbers."))
         return cls(phone_number=number)
@@ -88,8 +90,13 @@ class Search:
             return messages.filter(provider_message_id=self.message_id)
         return messages
 
+    @property
+    def in_box(self) -> str:
+        """For the search box: what has to be corrected stays as it was typed."""
+        return self.typed or str(self)
+
     def __str__(self) -> str:
-        """For the search box, and for a record of what was searched: no full number."""
+        """For a record of what was searched: no full number."""
         return mask(self.phone_number) if self.phone_number else self.message_id
 
 
@@ -121,7 +128,8 @@ class Searches:
 
     def _put(self, request: HttpRequest, typed: str, parameters: QueryDict) -> None:
         """Make this the search of an address."""
-        if typed and typed == str(Search.at(request, parameters.get(SEARCH_VAR, "")) or ""):
+        search = Search.at(request, parameters.get(SEARCH_VAR, ""))
+        if typed and search and typed == search.in_box:
             return  # the masked number, as the box shows it: the search stays what it is
         parameters.pop(SEARCH_VAR, None)
         if typed:

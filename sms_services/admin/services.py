@@ -18,7 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelFilter, PolymorphicParentModelAdmin
+from polymorphic.admin.forms import PolymorphicModelChoiceForm
 
+from ..addresses import seal, unseal
 from ..advice import advice_for
 from ..api import send_message
 from ..choices import ErrorKind
@@ -28,7 +30,6 @@ from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..models.signatures import RegisteredSignature
 from ..providers import get_provider
-from .addresses import seal, unseal
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
 from .importing import import_page
 from .sandbox import inbox_url
@@ -66,12 +67,19 @@ def usage_of(service: SmsService) -> list[str]:
     return lines
 
 
+class KindForm(PolymorphicModelChoiceForm):
+    """The page before the form of a new service; Django has no translation of “Type”."""
+
+    type_label = _("Kind")
+
+
 class KindFilter(PolymorphicChildModelFilter):
     title = _("kind")  # type: ignore[assignment]
 
 
 @admin.register(SmsService)
 class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
+    add_type_form = KindForm
     child_models = [AlibabaCloudSms, AwsSnsSms, TwilioSms, SandboxSms]
     list_display = ("name", "key", "kind", "is_active", "max_per_second")
     list_filter = ("is_active", KindFilter)
@@ -173,7 +181,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         service = self._service_for(request, pk, "send_test_smsservice")
         sent = self._sent_message(request, service)
         if request.method != "POST":
-            form = TestMessageForm(service, initial=_like(sent, request) if sent else {})
+            form = TestMessageForm(service, initial=_like(sent, request) if sent else {}, after=sent)
         elif "show_variables" in request.POST:
             form = TestMessageForm(service, initial=request.POST.dict())
         else:
@@ -296,8 +304,9 @@ class SandboxSmsAdmin(SmsServiceChildAdmin):
 
 
 def _like(sent: SmsMessage, request: HttpRequest) -> dict[str, Any]:
-    """What the form for the next test begins with: the number that the same person typed, and the template."""
-    return {"phone_number": _sent_before(request)[1], "template": sent.template_id}
+    """What the form for the next test begins with: what the same person typed. Sensitive variables are not kept."""
+    variables = {f"variable_{name}": value for name, value in sent.params.items()}
+    return {"phone_number": _sent_before(request)[1], "template": sent.template_id, **variables}
 
 
 def _sent_before(request: HttpRequest) -> tuple[int, str]:

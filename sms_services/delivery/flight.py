@@ -64,7 +64,7 @@ class Flight:
 
 
 def _counted(provider: Provider, outgoing: OutgoingMessage, result: Result) -> Result:
-    """The result with the segments that we count, where the provider does not say."""
-    if result.outcome != Outcome.ACCEPTED or result.segments is not None or not outgoing.text:
+    """The result with the segments that we count, where the provider does not say; in doubt, those it would have."""
+    if result.outcome not in {Outcome.ACCEPTED, Outcome.UNCERTAIN} or result.segments is not None or not outgoing.text:
         return result
     return replace(result, segments=provider.count_segments(outgoing.text, outgoing.phone_number).segments)

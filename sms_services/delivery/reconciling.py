@@ -114,11 +114,12 @@ def _settle(message: SmsMessage, records: Sequence[Record] | None, used: set[str
         message.status = record.status
         message.sent_at = None if record.status == MessageStatus.FAILED else record.sent_at or message.claimed_at
         message.provider_message_id = record.message_id
-        message.segments = record.segments or message.segments
+        message.segments = None if record.status == MessageStatus.FAILED else record.segments or message.segments
         message.error_kind = record.error_kind or ""
         message.provider_code = record.code
     elif not candidates and _given_up(message, timezone.now()):
         message.status = MessageStatus.FAILED
+        message.segments = None
         message.error_kind = ErrorKind.TRANSIENT
         message.provider_code = NO_RECORD
     else:

@@ -170,8 +170,10 @@ def _apply(message: SmsMessage, result: Result, now: datetime, can_look_up: bool
         message.sent_at = now
         message.provider_message_id = result.message_id
         message.segments = result.segments
-    elif message.status == MessageStatus.UNKNOWN and can_look_up and settings.RECONCILE_DELAYS:
-        message.sweep_at = now + timedelta(seconds=settings.RECONCILE_DELAYS[0])
+    elif message.status == MessageStatus.UNKNOWN:
+        message.segments = result.segments  # a look-up may find it, when sensitive variables are gone
+        if can_look_up and settings.RECONCILE_DELAYS:
+            message.sweep_at = now + timedelta(seconds=settings.RECONCILE_DELAYS[0])
     return bool(message.sensitive_params)
 
 

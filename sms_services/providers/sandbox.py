@@ -45,21 +45,43 @@ class SandboxProvider(Provider):
     can_look_up = True
     concurrent = False  # its inbox is in the database, whose connections belong to one thread each
     errors = {
-        "sandbox.recipient": ProviderError(ErrorKind.RECIPIENT, _("This sandbox number refuses every text.")),
-        "sandbox.template": ProviderError(ErrorKind.TEMPLATE, _("This sandbox number refuses every template.")),
-        "sandbox.credentials": ProviderError(
-            ErrorKind.CREDENTIALS, _("This sandbox number acts as if the credentials were wrong.")
+        "sandbox.recipient": ProviderError(
+            ErrorKind.RECIPIENT,
+            _("This sandbox number refuses every text. Send to another number to see a text arrive."),
         ),
-        "sandbox.quota": ProviderError(ErrorKind.QUOTA, _("This sandbox number acts as if the balance were used up.")),
+        "sandbox.template": ProviderError(
+            ErrorKind.TEMPLATE,
+            _("This sandbox number refuses every template. Send to another number to see a text arrive."),
+        ),
+        "sandbox.credentials": ProviderError(
+            ErrorKind.CREDENTIALS,
+            _("This sandbox number acts as if credentials were wrong. Send to another number to see a text arrive."),
+        ),
+        "sandbox.quota": ProviderError(
+            ErrorKind.QUOTA,
+            _("This sandbox number acts as if the balance were used up. Send to another number to see a text arrive."),
+        ),
         "sandbox.throttled": ProviderError(
-            ErrorKind.THROTTLED, _("This sandbox number is throttled at every try."), retry=True
+            ErrorKind.THROTTLED,
+            _("This sandbox number is throttled at every try. Send to another number to see a text arrive."),
+            retry=True,
         ),
         "sandbox.transient": ProviderError(
-            ErrorKind.TRANSIENT, _("This sandbox number cannot be reached."), retry=True
+            ErrorKind.TRANSIENT,
+            _("This sandbox number can never be reached. Send to another number to see a text arrive."),
+            retry=True,
         ),
-        "sandbox.lost_answer": ProviderError(ErrorKind.TRANSIENT, _("This sandbox number loses the answer.")),
-        "sandbox.lost_request": ProviderError(ErrorKind.TRANSIENT, _("This sandbox number loses the request.")),
-        "sandbox.unanswerable": ProviderError(ErrorKind.TRANSIENT, _("This sandbox number loses every answer.")),
+        "sandbox.lost_answer": ProviderError(
+            ErrorKind.TRANSIENT, _("This sandbox number loses the answer. Wait for the look-up, which finds the text.")
+        ),
+        "sandbox.lost_request": ProviderError(
+            ErrorKind.TRANSIENT,
+            _("This sandbox number loses the request. Wait for the look-up, which finds that nothing was sent."),
+        ),
+        "sandbox.unanswerable": ProviderError(
+            ErrorKind.TRANSIENT,
+            _("This sandbox number loses every answer. Look into the sandbox inbox, then decide whether to retry."),
+        ),
     }
 
     def __init__(self, inbox: Inbox) -> None:

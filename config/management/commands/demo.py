@@ -141,10 +141,9 @@ class Command(BaseCommand):
         if new:
             user.set_password("support")
             user.save()
-            ours = Permission.objects.filter(content_type__app_label__in=["sms_services", "notifications", "approvals"])
-            user.user_permissions.set(ours.filter(codename__startswith="view_"))
-            user.user_permissions.add(ours.get(codename="send_test_smsservice"))
-        return _login(user, "support", "may look at everything and send test texts")
+            user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+            user.user_permissions.add(Permission.objects.get(codename="send_test_smsservice"))
+        return _login(user, "support", "may look at everything and send test texts, but change nothing")
 
     def _print_summary(self, port: int | None, logins: list[str]) -> None:
         address = f"http://127.0.0.1:{port or 8000}"
@@ -152,16 +151,19 @@ class Command(BaseCommand):
             "\n".join(
                 [
                     "",
-                    self.style.SUCCESS(f"  {address}/admin/"),
-                    *(f"    {login}" for login in logins),
+                    f"  Admin            {self.style.SUCCESS(f'{address}/admin/')}",
+                    *(f"                   {login}" for login in logins),
+                    f"  Sandbox inbox    {address}/sms/sandbox/",
+                    "                   the texts of the demonstration, like phones on a desk",
+                    f"  Mobile login     {address}/login/",
+                    "                   as +1 206 555 0142; its code arrives in the sandbox inbox",
+                    f"  Approvals        {address}/approvals/",
+                    "                   as admin: approve the trip to Lisbon",
                     "",
-                    "  Try first:",
-                    f"    1. {address}/sms/sandbox/ shows the texts of the demonstration, like phones on a desk.",
-                    "    2. In admin, open SMS services › Sandbox and send a test text to +1 206 555 0123.",
-                    f"    3. {address}/login/ logs you in as +1 206 555 0142; its code arrives in the sandbox.",
-                    "    4. Open Notifications, compose one to the department “Operations”, and watch it leave.",
-                    f"    5. {address}/approvals/ is the inbox: approve the trip to Lisbon as admin.",
-                    "    6. Add your own Alibaba Cloud, AWS SNS or Twilio account and verify its credentials.",
+                    "  Try in admin:",
+                    "    1. SMS services › Sandbox: send a test text to +1 206 555 0123.",
+                    "    2. Notifications: compose one to the department “Operations”, and watch it leave.",
+                    "    3. Add your own Alibaba Cloud, AWS SNS or Twilio account and verify its credentials.",
                     "",
                     *(["  Ctrl-C stops everything.", ""] if port else []),
                 ]

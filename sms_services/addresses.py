@@ -5,8 +5,8 @@ has to remember from one request to the next stands there as a token. It is anot
 whether somebody was searched for twice.
 """
 
-from ..encryption import decrypt, encrypt
-from ..exceptions import EncryptionKeyError
+from .encryption import decrypt, encrypt
+from .exceptions import EncryptionKeyError
 
 #: Seconds. Long enough for a day's work with a list that stays open.
 MAX_AGE = 86_400
