@@ -40,7 +40,10 @@ def test_no_sdk_is_there(kind):
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one-process", "xdist"])
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param((), id="one-process"), pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.soak)],
+)
 def test_the_host_projects_suite_passes(arguments):
     code, output = run_pytest(*plugin_arguments(), *arguments, cwd=HOST)
     assert (code, outcomes(output)) == (0, {"passed": TESTS}), output
