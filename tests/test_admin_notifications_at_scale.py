@@ -1,6 +1,6 @@
 """The pages of notifications with as many people as a large installation has, on PostgreSQL.
 
-The ordinary run has fewer. Every process has the project's settings and a database of its own; see `tests.workers`.
+Every process has the project's settings and a database of its own; see `tests.workers`.
 """
 
 from __future__ import annotations
