@@ -310,6 +310,28 @@ def test_fields_for_numbers_say_in_which_country_they_are_read(admin_client, sms
         assert words in admin_client.get(url).content.decode(), url
 
 
+class TestKindOfANewOne:
+    ADD = "/admin/sms_services/smsservice/add/"
+
+    def test_kinds_stand_in_one_order(self, admin_client):
+        ContentType.objects.clear_cache()
+        for known in (SandboxSms, AlibabaCloudSms):  # first in the library's cache
+            ContentType.objects.get_for_model(known, for_concrete_model=False)
+            choices = admin_client.get(self.ADD).context["adminform"].form.fields["ct_id"].choices
+            assert [str(label) for _, label in choices] == [
+                "Alibaba Cloud SMS",
+                "AWS SNS SMS",
+                "Twilio SMS",
+                "Sandbox SMS",
+            ]
+
+    @pytest.mark.parametrize(("query", "bare"), [("", False), ("?_popup=1", True)])
+    def test_in_a_popup_nothing_leads_out_of_it(self, admin_client, query, bare):
+        page = admin_client.get(self.ADD + query).content.decode()
+        assert ("/admin/logout/" not in page) is bare
+        assert ('id="nav-sidebar"' not in page) is bare
+
+
 class TestWayToTheInbox:
     INBOX = "/sms/sandbox/"
     ENTRY = "/admin/sms_services/sandboxmessage/"

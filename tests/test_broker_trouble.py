@@ -200,11 +200,12 @@ def test_a_broker_that_was_restarted_is_used_at_once(
 
 @pytest.mark.parametrize("broker", ["redis_url"], indirect=True)
 def test_many_messages_wait_no_longer_for_a_silent_broker_than_few(caller: Console, relay: Relay) -> None:
+    """A part that is not taken is the last one that is tried: else six parts would wait six times as long."""
     stored = caller.call(queue, "twilio", chinese_numbers(3000), "greeting", {"name": "Ada"})
     relay.hang()
     silent = caller.call(queue, "twilio", chinese_numbers(3000, 3000), "greeting", {"name": "Ada"})
     print(f"queued in {stored:.3f} s, with a silent broker in {silent:.3f} s")
-    assert silent - stored <= PATIENCE
+    assert silent - stored <= 2 * PATIENCE
 
 
 def reaches_the_provider(caller: Console, simulator: TwilioSimulator) -> bool:

@@ -91,6 +91,18 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     class Media:
         css = {"all": ("sms_services/import.css",)}
 
+    def get_child_type_choices(self, request: HttpRequest, action: str) -> list[tuple[int, str]]:
+        """In the order of `child_models`; the library's own is that of a cache."""
+        order = [ContentType.objects.get_for_model(model, for_concrete_model=False).pk for model in self.child_models]
+        return sorted(super().get_child_type_choices(request, action), key=lambda choice: order.index(choice[0]))
+
+    def render_add_type_form(self, request: HttpRequest, context: dict[str, Any], form_url: str = "") -> HttpResponse:
+        """Bare in a popup; the library takes the site's word that there is none."""
+        is_popup = context["is_popup"]
+        response = super().render_add_type_form(request, context, form_url)
+        response.context_data["is_popup"] = is_popup
+        return response
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         inbox = inbox_url() if SandboxSms.objects.exists() else ""
         return super().changelist_view(request, {"inbox_url": inbox, **(extra_context or {})})
