@@ -522,17 +522,30 @@ def test_the_pages_of_an_account_go_by_the_login_by_which_somebody_came(visitor,
     assert [row.text.reveal() for row in texts if "code" not in row.text.reveal()] == ["Told by the shop."] * 2
 
 
-def test_an_account_takes_another_login_from_the_address_and_forgets_one_that_is_gone(ada):
+def test_an_account_takes_another_login_from_the_address_while_it_is_in_use(ada):
     shop = a_login(key="shop", name="Shop", is_default=False, regions=["CN"])
     assert ada.get(f"{ACCOUNT}?config=nope").status_code == 404
     assert ada.get("/login/?config=shop&next=/").url == ACCOUNT
     assert "China (+86)" in ada.get("/login/number/").content.decode()
     assert "<select" not in ada.get("/login/number/").content.decode()
     MobileLogin.objects.filter(pk=shop.pk).update(is_active=False)
-    assert ada.get("/login/number/").status_code == 403
-    assert ada.get(f"{ACCOUNT}?config=shop").status_code == 200
+    assert "<select" in ada.get("/login/number/").content.decode()
+    assert "<select" in ada.get("/login/number/?config=shop").content.decode()
+    later(ada)
+    assert ada.submit(f"{CONFIRM}?config=shop").url == "/login/confirm/code/"
+    MobileLogin.objects.filter(pk=shop.pk).update(is_active=True)
+    assert ada.enter(url="/login/confirm/code/?config=shop").url == ACCOUNT
+    assert "<select" not in ada.get("/login/number/").content.decode()
     shop.delete()
     assert "<select" in ada.get("/login/number/").content.decode()
+
+
+def test_a_login_without_the_country_of_ones_number_confirms_by_it_and_by_a_new_code(ada):
+    a_login(key="shop", name="Shop", is_default=False, regions=["CN"], **GENEROUS)
+    later(ada)
+    assert ada.submit(f"{CONFIRM}?config=shop&next=/login/number/").url == "/login/confirm/code/"
+    assert ada.submit("/login/confirm/code/", resend="1").url == "/login/confirm/code/"
+    assert ada.enter(url="/login/confirm/code/").url == "/login/number/"
 
 
 def test_who_it_is_is_confirmed_by_password_too(visitor, login):

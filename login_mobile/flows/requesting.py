@@ -88,9 +88,11 @@ def resend_code(request: HttpRequest, token: object) -> PendingCode:
     login, number = get_login(challenge.login), number_of(challenge.phone_number)
     if challenge.created_at < timezone.now() - RESENDABLE_FOR:
         raise Refusal(ErrorCode.EXPIRED)
-    if number.country not in login.regions:  # an admin may have closed a country meanwhile
+    purpose = Purpose(challenge.purpose)
+    # An admin may have closed a country meanwhile. The number that an account has confirms who it is all the same.
+    if number.country not in login.regions and purpose != Purpose.REAUTHENTICATE:
         raise Refusal(ErrorCode.REGION_NOT_ALLOWED)
-    return open_challenge(request, login, number, Purpose(challenge.purpose), challenge.user)
+    return open_challenge(request, login, number, purpose, challenge.user)
 
 
 def open_challenge(

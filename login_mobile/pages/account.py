@@ -211,16 +211,16 @@ IDENTITY_WAY = Way(
 
 
 def _take_config(request: HttpRequest) -> None:
-    """Keep the configuration that the address names. One that is switched off too: a number can be removed by it."""
+    """Go by the configuration that the address names, else by the one that is kept: while it is in use."""
     if key := request.GET.get("config", ""):
         try:
-            get_login(key)
+            keep_config(request, get_login(key).key)
         except Refusal as refusal:
-            if refusal.code == ErrorCode.UNKNOWN_CONFIG:
+            if refusal.code != ErrorCode.DISABLED:
                 raise
-        keep_config(request, key)
-    elif (kept := kept_config(request)) and not MobileLogin.objects.using(database()).filter(key=kept).exists():
-        keep_config(request, "")  # it was deleted meanwhile
+    in_use = MobileLogin.objects.using(database()).filter(is_active=True)
+    if (kept := kept_config(request)) and not in_use.filter(key=kept).exists():
+        keep_config(request, "")  # it was switched off or deleted meanwhile
 
 
 def _require_recent(request: HttpRequest) -> None:
