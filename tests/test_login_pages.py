@@ -132,6 +132,9 @@ def test_every_form_needs_its_token(login, broker):
 def test_next_leads_to_this_host_only(visitor, login, evil):
     page = visitor.get("/login/", {"next": evil}).content.decode()
     assert 'name="next"' not in page.split("</main>")[0]
+    refused = visitor.get("/login/", {"next": evil, "config": "nope"}).content.decode()
+    for shown in (page, refused):
+        assert 'href="/admin/login/"' in shown
     visitor.ask(next=evil)
     assert visitor.enter().url == ACCOUNT
 
@@ -422,6 +425,16 @@ def test_an_inactive_user_and_staff_are_refused_after_the_code_only(visitor):
     assert "You cannot log in with this number." in text(response)
     assert "_auth_user_id" not in visitor.session
     assert visitor.get(CODE).url == "/login/"
+
+
+def test_staff_who_are_refused_go_on_with_a_password_to_where_they_wanted(visitor):
+    a_login(key="shop")
+    a_user(NUMBER, is_staff=True)
+    refused = visitor.get("/login/?next=/approvals/done/&config=nope")
+    visitor.ask(url="/login/?next=/approvals/done/&config=shop")
+    for page in (refused, visitor.enter()):
+        assert 'href="/admin/login/?next=%2Fapprovals%2Fdone%2F"' in page.content.decode()
+    assert 'href="/login/?config=shop&amp;next=%2Fapprovals%2Fdone%2F"' in page.content.decode()
 
 
 def test_trouble_with_the_provider_is_told_on_the_next_page(visitor, login, broker, monkeypatch):

@@ -30,7 +30,7 @@ from ..rows import database
 from .codes import Way, code_page
 from .login import OF_THE_NUMBER, kept_number
 from .notices import Notice, answer
-from .pending import IDENTITY, NUMBER, Pending, forget, keep_config, kept_config, safe_next
+from .pending import IDENTITY, NUMBER, Pending, forget, given_next, keep_config, kept_config, safe_next
 from .protection import Page, page
 
 _NEWS = "login_mobile_news"
@@ -244,8 +244,7 @@ def _has_password(request: HttpRequest) -> bool:
 
 
 def _next(request: HttpRequest) -> str:
-    given = request.POST if request.method == "POST" else request.GET
-    return safe_next(request, given.get(REDIRECT_FIELD_NAME, "")) or reverse("login_mobile:account")
+    return given_next(request) or reverse("login_mobile:account")
 
 
 def _redirect(name: str, request: HttpRequest) -> HttpResponse:
