@@ -219,6 +219,11 @@ def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     assert "Open the message" not in page
     assert codes_sent(NUMBER)[0] not in page
     assert not Challenge.objects.exists()
+    # Nobody else learns the outcome, nor does anybody by a message's id.
+    assert "Outcome" not in client.get(f"{url}?message={SmsMessage.objects.get().pk}").content.decode()
+    assert "Outcome" not in client.get(f"{url}?sent={SmsMessage.objects.get().pk}").content.decode()
+    client = staff_client("view_mobilelogin", "send_test_mobilelogin")
+    assert "Outcome" not in client.get(response.url).content.decode()
     assert "not a valid phone number" in client.post(url, {"phone_number": "12"}).content.decode()
     assert "Numbers of this country" in client.post(url, {"phone_number": "+447911123456"}).content.decode()
 
