@@ -31,7 +31,6 @@ from .sending import ring
 
 #: A code can be asked for once more for so long.
 RESENDABLE_FOR = timedelta(hours=1)
-_REASONS = {ErrorCode.PAUSED: RefusalReason.PAUSED}
 
 __all__ = ["PendingCode", "get_login", "request_code", "resend_code"]
 
@@ -126,7 +125,8 @@ def _count(request: HttpRequest, login: MobileLogin, number: Number, known: bool
         judge_after_cap(login, number, {counter.kind for counter in full.full})
         raise throttled(request, login, full) from None
     except Refusal as refusal:
-        raise refused(request, login, refusal, _REASONS.get(refusal.code)) from None
+        reason = RefusalReason.PAUSED if refusal.code == ErrorCode.PAUSED else None
+        raise refused(request, login, refusal, reason) from None
 
 
 def _store(
