@@ -41,6 +41,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     const hadFocus = waiting.contains(document.activeElement);
     waiting.className = outcome.className;
+    waiting.setAttribute("aria-labelledby", outcome.getAttribute("aria-labelledby"));
     waiting.replaceChildren(...outcome.childNodes);
     if (hadFocus) {
       waiting.tabIndex = -1;
