@@ -33,6 +33,11 @@ def wider_network(address: str) -> str | None:
     return str(ip_network(address).supernet(new_prefix=48)) if address.endswith("/64") else None
 
 
+def named(text: str) -> str | None:
+    """What counts as one address, of what somebody typed: an address, or what ``client_address`` says."""
+    return UNKNOWN if text == UNKNOWN else parsed(text.removesuffix("/64"))
+
+
 def parsed(text: str) -> str | None:
     """What counts as one address, of an address in any notation; ``None``: it is none."""
     text = text.strip()

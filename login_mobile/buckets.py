@@ -118,7 +118,7 @@ def take(counters: Sequence[Counter]) -> Taken:
         Full: it does not fit.
         Refusal: ``unavailable``: it cannot be counted.
     """
-    counters = sorted(counters, key=lambda counter: (counter.order, counter.kind, counter.key))
+    counters = _in_order(counters)
 
     def decide() -> Taken:
         rows = _locked(counters)
@@ -136,6 +136,23 @@ def take(counters: Sequence[Counter]) -> Taken:
         return Taken(tuple(counters), now)
 
     return _decided(counters, decide)
+
+
+def add(events: Mapping[Counter, int]) -> None:
+    """Count so many events in each of these buckets, whatever fits.
+
+    Raises:
+        Refusal: ``unavailable``: they cannot be counted.
+    """
+    counters = _in_order(events)
+
+    def decide() -> None:
+        rows = _locked(counters)
+        now = time.time()
+        for counter in counters:
+            _write(counter, rows[counter.key].entries, now, counter.entry(now), events[counter])
+
+    _decided(counters, decide)
 
 
 def give_back(taken: Taken) -> None:
@@ -176,6 +193,11 @@ def empty(keys: Sequence[str]) -> int:
 def purge(now: float) -> int:
     """Delete buckets that count nothing any more."""
     return Bucket.objects.using(database()).filter(idle_at__lt=now).delete()[0]
+
+
+def _in_order(counters: Iterable[Counter]) -> list[Counter]:
+    """All lock rows in the same order, so that none waits for another that waits for it."""
+    return sorted(counters, key=lambda counter: (counter.order, counter.kind, counter.key))
 
 
 class _Missing(Exception):

@@ -52,7 +52,7 @@ class RecycledPolicy(models.TextChoices):
 
 
 class RefusalReason(models.TextChoices):
-    """Why a request was refused before anything was sent or compared. Whoever asked is not told it."""
+    """Why a request was refused before anything was sent or compared. Whoever asked is told of ``TOO_SOON`` only."""
 
     TOO_SOON = "too_soon", _("Asked again within the pause between two codes")
     NUMBER = "number", _("Codes to one number used up")

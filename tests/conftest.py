@@ -97,6 +97,15 @@ def _fresh_providers() -> Iterator[None]:
         core.DaraCore._sessions.clear()
 
 
+@pytest.fixture(autouse=True)
+def _fresh_refusals() -> Iterator[None]:
+    """No count of refused requests that is not written yet outlives its test."""
+    from login_mobile import refusals
+
+    yield
+    refusals.gathered = refusals.Gathered()
+
+
 @pytest.fixture
 def sms_settings(settings: Any) -> Callable[..., None]:
     """`sms_settings(THREADS=4, …)` changes settings of `SMS_SERVICES` for this test."""

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -197,7 +197,14 @@ def test_a_test_is_sent_through_the_steps_service(admin_client, process, sandbox
     response = admin_client.post(url, data, follow=True)
     assert response.context["sent"].status == "sent"
     assert "Zoë asks you to approve: Travel" in SandboxMessage.objects.get().text.reveal()
-    assert reverse("admin:sms_services_smsmessage_change", args=[response.context["sent"].pk]) in response.text
+    sent = response.context["sent"]
+    assert reverse("admin:sms_services_smsmessage_change", args=[sent.pk]) in response.text
+
+    # Nobody else learns the outcome, nor does anybody by a message's id.
+    assert admin_client.get(f"{url}?message={sent.pk}").context["sent"] is None
+    address = response.redirect_chain[-1][0]
+    admin_client.force_login(User.objects.create_superuser("other"))
+    assert admin_client.get(address).context["sent"] is None
 
 
 def test_who_may_not_send_tests_sends_none(client, process, sandbox, template):

@@ -210,15 +210,23 @@ def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     assert "555" not in response.url
     page = client.get(response.url).content.decode()
     assert "Being sent to +1 206****0123" in page
-    assert 'http-equiv="refresh"' in page
+    assert "refresh" not in page  # whoever reads slowly is not interrupted
+    assert f'<a href="{response.url}">Look again</a>' in page
+    assert "login_mobile/outcome.js" in page
     broker.work()
     assert len(codes_sent(NUMBER)) == 1
     page = client.get(response.url).content.decode()
     assert "Outcome: Sent" in page
-    assert 'http-equiv="refresh"' not in page
+    assert "Look again" not in page
+    assert "login_mobile/outcome.js" not in page
     assert "Open the message" not in page
     assert codes_sent(NUMBER)[0] not in page
     assert not Challenge.objects.exists()
+    # Nobody else learns the outcome, nor does anybody by a message's id.
+    assert "Outcome" not in client.get(f"{url}?message={SmsMessage.objects.get().pk}").content.decode()
+    assert "Outcome" not in client.get(f"{url}?sent={SmsMessage.objects.get().pk}").content.decode()
+    client = staff_client("view_mobilelogin", "send_test_mobilelogin")
+    assert "Outcome" not in client.get(response.url).content.decode()
     assert "not a valid phone number" in client.post(url, {"phone_number": "12"}).content.decode()
     assert "Numbers of this country" in client.post(url, {"phone_number": "+447911123456"}).content.decode()
 
@@ -263,13 +271,33 @@ def test_an_admin_sees_why_requests_were_refused_and_lifts_the_limits_of_an_addr
 
     assert "yours is 127.0.0.1" in admin_client.get(lift).content.decode()
     assert "an IP address, or both" in admin_client.post(lift, {}).content.decode()
-    assert admin_client.post(lift, {"address": "nowhere"}).status_code == 200
+    assert "This is no IP address." in admin_client.post(lift, {"address": "nowhere"}).content.decode()
     assert ada.ask(number(5)).status_code == 429
     assert admin_client.post(lift, {"address": "2001:0db8:0::ffff"}).status_code == 302
     assert ada.ask(number(5)).status_code == 202
     [entry] = LogEntry.objects.all()
     assert entry.get_change_message() == "Changed limits of an address."
     assert "2001:" not in str(vars(entry))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("2001:db8:1:2::7", "2001:db8:1:2::/64"), ("203.0.113.7", "203.0.113.7"), ("", "unknown")],
+)
+def test_the_form_takes_the_address_that_it_names(admin_client, front_end, address, shown):
+    """Of an IPv6 address, its /64 and no other begins anew; the words say so."""
+    login = a_login(address_sends_per_hour=1, address_sends_per_day=1)
+    ada, other = front_end(address=address), front_end(address="2001:db8:1:3::7")
+    assert [ada.ask(number(n)).status_code for n in (1, 2)] == [202, 429]
+    assert [other.ask(number(n)).status_code for n in (3, 4)] == [202, 429]
+    lift = reverse(UNBLOCK, args=[login.pk])
+    page = admin_client.get(lift, REMOTE_ADDR=address).content.decode()
+    assert f"yours is {shown}." in page
+    assert "its /64 begins anew, and what its /48 shares." in page
+    assert admin_client.post(lift, {"address": shown}).status_code == 302
+    assert ada.ask(number(5)).status_code == 202
+    assert other.ask(number(6)).status_code == 429
 
 
 def test_challenges_show_neither_codes_nor_numbers(admin_client, login):

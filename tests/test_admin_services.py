@@ -397,7 +397,7 @@ def test_the_outcome_is_read_where_it_was_written(admin_client, admin_user, sett
     sent = a_message()
     settings.DATABASE_ROUTERS = [ReadsElsewhere("smsmessage")]
     url = reverse("admin:sms_services_smsservice_test", args=[sent.service_id])
-    address = seal(f"{sent.pk}:{sent.phone_number}", f"test by {admin_user.pk}")
+    address = seal(str(sent.pk), f"sent test of {admin_user.pk}")
     assert "Outcome: Failed" in admin_client.get(url, {"sent": address}).content.decode()
 
 

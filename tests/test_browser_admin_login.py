@@ -214,7 +214,7 @@ def look(page):
         assert found.violations_count == 0, f"{page.url}, {theme}\n{found.generate_report()}"
 
 
-def test_an_admin_looks_at_figures_resumes_and_switches_off(admin_page, eager):
+def test_an_admin_looks_at_figures_resumes_and_switches_off(admin_page, broker):
     login = a_login()
     lively(login)
     page = admin_page()
@@ -233,7 +233,14 @@ def test_an_admin_looks_at_figures_resumes_and_switches_off(admin_page, eager):
     page.get_by_role("link", name="Send a test code").click()
     page.fill("#id_phone_number", "206 555 0123")
     page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_contain_text("Being sent to +1 206****0123")
+    status = page.get_by_role("status").element_handle()
+    page.get_by_role("link", name="Look again").focus()
+    broker.work()
     expect(page.get_by_role("status")).to_contain_text("Outcome: Sent")
+    expect(page.get_by_role("status")).to_be_focused()
+    assert status.is_visible()  # it is the same one, so a screen reader tells that it says something else
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
 
     page.goto(f"{page.base}/admin/login_mobile/mobilelogin/{login.pk}/change/")
     page.get_by_role("link", name="Switch off").click()

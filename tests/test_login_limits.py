@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.signals import request_finished
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from login_mobile import buckets
-from login_mobile.api import lift_limits
+from login_mobile import buckets, refusals
+from login_mobile.api import lift_limits, request_code
 from login_mobile.buckets import Counter, Full, Window
-from login_mobile.models import Bucket, Challenge, MobileNumber
+from login_mobile.choices import RefusalReason
+from login_mobile.exceptions import Refusal
+from login_mobile.models import Bucket, Challenge, MobileNumber, Pause
 from login_mobile.purging import purge
 from sms_services.models import SandboxMessage
 from tests.login_under_test import (
@@ -439,6 +443,56 @@ class TestFailClosed:
         monkeypatch.setattr(buckets, "_locked", lambda counters: (_ for _ in ()).throw(OperationalError("locked")))
         assert error(front_end().ask()) == (503, "unavailable")
         assert not Challenge.objects.exists()
+
+
+@pytest.mark.databases
+class TestCountingRefusals:
+    """It costs a refusal nothing, under attack least of all."""
+
+    @pytest.fixture(autouse=True)
+    def paused(self, login):
+        Pause.objects.create(
+            login=login, scope="country", value="US", active_key=Pause.key_of(login.pk, "country", "US")
+        )
+
+    def test_nothing_is_written_before_the_response_has_left(self, login, rf):
+        with CaptureQueriesContext(connection) as queries, pytest.raises(Refusal):
+            request_code(rf.post("/"), NUMBER)
+        assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
+        assert refusals.counted(login) == {RefusalReason.PAUSED: 1}
+        for _ in range(2):
+            request_finished.send(None)
+            assert [row.kind for row in Bucket.objects.all()] == ["refused"]
+            assert refusals.counted(login) == {RefusalReason.PAUSED: 1}
+
+    def test_they_are_written_together(self, front_end, login, monkeypatch):
+        monkeypatch.setattr(refusals.Gathered, "PAUSE", 3600)
+        written = [(front_end().ask(), sum(Bucket.objects.get().entries.values()))[1] for _ in range(3)]
+        assert written == [1, 1, 1]
+        assert refusals.counted(login) == {RefusalReason.PAUSED: 3}
+
+    def test_what_cannot_be_written_harms_no_request_and_is_written_later(self, front_end, login, monkeypatch):
+        monkeypatch.setattr(refusals.Gathered, "PAUSE", 0)
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(Bucket, Bucket._meta.db_table, "somewhere_else")
+        try:
+            assert error(front_end().ask()) == (503, "paused")
+        finally:
+            with connection.schema_editor() as editor:
+                editor.alter_db_table(Bucket, "somewhere_else", Bucket._meta.db_table)
+        assert error(front_end().ask()) == (503, "paused")
+        assert sum(Bucket.objects.get().entries.values()) == 2
+
+    def test_none_is_lost_or_counted_twice_among_threads(self, login, monkeypatch):
+        monkeypatch.setattr(refusals.Gathered, "PAUSE", 0)
+
+        def refuse() -> None:
+            refusals.count(login, RefusalReason.PAUSED)
+            request_finished.send(None)
+
+        at_once([refuse] * 20)
+        request_finished.send(None)
+        assert sum(Bucket.objects.get().entries.values()) == 20
 
 
 @pytest.mark.databases

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
+from sms_services.admin.sent_tests import outcome_url, sent_test
 from sms_services.advice import advice_for
 from sms_services.api import send_message
 from sms_services.error_pages import private_post
@@ -72,9 +73,8 @@ class SendsTests:
             raise Http404
         form = NodeTestForm(request.POST if request.method == "POST" else None, initial=_initial(request, node))
         if request.method == "POST" and form.is_valid() and (message := _send(node, form)):
-            # Reloading the page that shows the outcome must not send again.
-            return HttpResponseRedirect(f"{request.path}?message={message.pk}")
-        sent = _sent_message(request, node)
+            return HttpResponseRedirect(outcome_url(request, message))
+        sent = sent_test(request, node.sms_service_id)
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "title": _("Send test SMS"),
@@ -104,10 +104,3 @@ def _send(node: Node, form: NodeTestForm) -> SmsMessage | None:
     except SmsError as error:
         form.add_error(None, str(error))
         return None
-
-
-def _sent_message(request: HttpRequest, node: Node) -> SmsMessage | None:
-    pk = request.GET.get("message", "")
-    if request.method != "GET" or not (pk.isascii() and pk.isdecimal()) or len(pk) > 18:
-        return None
-    return SmsMessage.objects.filter(pk=int(pk), service_id=node.sms_service_id).first()

@@ -18,6 +18,7 @@ from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.models import SmsTemplate
 from sms_services.phone_numbers import MAX_LENGTH, normalize
 
+from ..addresses import named
 from ..countries import by_name, described
 from ..models import MobileNumber, ReviewNumber
 from ..models.logins import VARIABLES, default_regions
@@ -147,10 +148,10 @@ class NumberForm(forms.Form):
 class LiftForm(NumberForm):
     """Whose limits begin anew: a number's, an address's, or both."""
 
-    address = forms.GenericIPAddressField(
+    address = forms.CharField(
         label=_("IP address"),
         required=False,
-        unpack_ipv4=True,
+        max_length=60,
         widget=forms.TextInput(attrs={"autocomplete": "off", "class": "vTextField", "spellcheck": "false"}),
     )
 
@@ -158,11 +159,18 @@ class LiftForm(NumberForm):
         super().__init__(*args, **kwargs)
         self.fields["phone_number"].required = False
         self.fields["address"].help_text = _(
-            "As the log of your web server has it; yours is %(address)s. For IPv6, the whole /48 begins anew."
+            "As the log of your web server has it; yours is %(address)s. Of an IPv6 address, its /64 begins anew, and "
+            "what its /48 shares."
         ) % {"address": own_address}
 
     def clean_phone_number(self) -> str:
         return super().clean_phone_number() if self.cleaned_data["phone_number"] else ""
+
+    def clean_address(self) -> str:
+        address: str = self.cleaned_data["address"]
+        if address and named(address) is None:
+            raise forms.ValidationError(_("This is no IP address."), code="invalid")
+        return address
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data

@@ -12,6 +12,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from sms_services.admin.sent_tests import outcome_url, sent_test
 from sms_services.advice import advice_for
 from sms_services.choices import MessageStatus
 from sms_services.error_pages import private_post
@@ -203,9 +204,8 @@ class MobileLoginAdmin(admin.ModelAdmin):
             except Refusal as refusal:
                 form.add_error("phone_number", str(refusal.message))
             else:
-                # Reloading the page that shows the outcome must not send again.
-                return HttpResponseRedirect(f"{request.path}?message={message.pk}")
-        sent = self._sent_message(request, login)
+                return HttpResponseRedirect(outcome_url(request, message))
+        sent = sent_test(request, login.sms_service_id)
         context = {
             "form": form,
             "sent": sent,
@@ -252,12 +252,6 @@ class MobileLoginAdmin(admin.ModelAdmin):
             **context,
         }
         return TemplateResponse(request, f"admin/login_mobile/mobilelogin/{name}.html", context)
-
-    def _sent_message(self, request: HttpRequest, login: MobileLogin) -> SmsMessage | None:
-        pk = request.GET.get("message", "")
-        if request.method != "GET" or not pk.isdecimal() or len(pk) > 18:
-            return None
-        return SmsMessage.objects.filter(pk=int(pk), service_id=login.sms_service_id).first()
 
     def _change_url(self, login: MobileLogin) -> str:
         name = "admin:login_mobile_mobilelogin_change"

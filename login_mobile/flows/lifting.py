@@ -5,7 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from .. import limits
-from ..addresses import parsed
+from ..addresses import named
 from ..models import Pause
 from ..rows import pauses
 
@@ -32,9 +32,12 @@ def lift_limits(number: str) -> int:
 
 
 def lift_address_limits(address: str) -> int:
-    """Let an address ask for codes and enter them again. Of an IPv6 address, its /64 and /48 begin anew too.
+    """Let an address ask for codes and enter them again: of an IPv6 address, its /64, and what its /48 shares.
 
-    Permission: ``unblock_mobilelogin``.
+    Other /64 of the same /48 keep what they have used up. Permission: ``unblock_mobilelogin``.
+
+    Args:
+        address: in any notation, or what ``client_address`` says: a /64, or ``unknown``.
 
     Raises:
         ValueError: it is no IP address.
@@ -42,7 +45,7 @@ def lift_address_limits(address: str) -> int:
     Returns:
         how many limits that were.
     """
-    subject = parsed(address)
+    subject = named(address)
     if subject is None:
         raise ValueError("This is no IP address.")
     return limits.lift_address(subject)

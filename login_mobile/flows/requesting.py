@@ -31,7 +31,6 @@ from .sending import ring
 
 #: A code can be asked for once more for so long.
 RESENDABLE_FOR = timedelta(hours=1)
-_REASONS = {ErrorCode.PAUSED: RefusalReason.PAUSED}
 
 __all__ = ["PendingCode", "get_login", "request_code", "resend_code"]
 
@@ -134,7 +133,8 @@ def count_request(request: HttpRequest, login: MobileLogin, number: Number, *, k
         judge_after_cap(login, number, {counter.kind for counter in full.full})
         raise throttled(request, login, full) from None
     except Refusal as refusal:
-        raise refused(request, login, refusal, _REASONS.get(refusal.code)) from None
+        reason = RefusalReason.PAUSED if refusal.code == ErrorCode.PAUSED else None
+        raise refused(request, login, refusal, reason) from None
 
 
 def _store(

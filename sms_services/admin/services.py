@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -20,11 +19,9 @@ from django.views.decorators.http import require_POST
 from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelFilter, PolymorphicParentModelAdmin
 from polymorphic.admin.forms import PolymorphicModelChoiceForm
 
-from ..addresses import seal, unseal
 from ..advice import advice_for
 from ..api import send_message
 from ..choices import ErrorKind
-from ..delivery.rows import messages as stored_messages
 from ..error_pages import private_post
 from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
@@ -33,6 +30,7 @@ from ..providers import get_provider
 from .forms import AwsSnsForm, ServiceForm, TestMessageForm
 from .importing import import_page
 from .sandbox import inbox_url
+from .sent_tests import outcome_url, sent_test
 
 
 class ProtectsServicesInUse:
@@ -191,18 +189,16 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A form for one text through this service, and the outcome of the last one."""
         service = self._service_for(request, pk, "send_test_smsservice")
-        sent = self._sent_message(request, service)
+        sent = sent_test(request, service.pk)
         if request.method != "POST":
-            form = TestMessageForm(service, initial=_like(sent, request) if sent else {}, after=sent)
+            form = TestMessageForm(service, initial=_like(sent) if sent else {}, after=sent)
         elif "show_variables" in request.POST:
             form = TestMessageForm(service, initial=request.POST.dict())
         else:
             form = TestMessageForm(service, request.POST)
             if form.is_valid() and (message := self._send_test(service, form)):
                 self.log_change(request, service, str(_("Test sent as message %d.") % message.pk))
-                # Reloading the page that shows the outcome must not send again.
-                sealed = seal(f"{message.pk}:{message.phone_number}", _use(request))
-                return HttpResponseRedirect(f"{request.path}?{urlencode({'sent': sealed})}")
+                return HttpResponseRedirect(outcome_url(request, message))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Send test SMS"),
@@ -227,11 +223,6 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         except SmsError as error:
             form.add_error(None, str(error))
             return None
-
-    def _sent_message(self, request: HttpRequest, service: SmsService) -> SmsMessage | None:
-        """What this person has just sent: no other message of the service is shown to whoever may send tests."""
-        pk, _number = _sent_before(request)
-        return stored_messages().filter(pk=pk, service_id=service.pk).first() if pk else None
 
     def _change_url(self, service: SmsService) -> str:
         name = "admin:sms_services_smsservice_change"
@@ -315,21 +306,10 @@ class SandboxSmsAdmin(SmsServiceChildAdmin):
     pass
 
 
-def _like(sent: SmsMessage, request: HttpRequest) -> dict[str, Any]:
+def _like(sent: SmsMessage) -> dict[str, Any]:
     """What the form for the next test begins with: what the same person typed. Sensitive variables are not kept."""
     variables = {f"variable_{name}": value for name, value in sent.params.items()}
-    return {"phone_number": _sent_before(request)[1], "template": sent.template_id, **variables}
-
-
-def _sent_before(request: HttpRequest) -> tuple[int, str]:
-    """The message and the number in the address of a sent test; 0 and nothing if there are none."""
-    pk, _colon, number = (unseal(request.GET.get("sent", ""), _use(request)) or "").partition(":")
-    return (int(pk), number) if request.method == "GET" and pk.isdecimal() else (0, "")
-
-
-def _use(request: HttpRequest) -> str:
-    """Of the message and the number in the address of a sent test: nobody else can read or make it."""
-    return f"test by {request.user.pk}"
+    return {"phone_number": sent.phone_number, "template": sent.template_id, **variables}
 
 
 def _permission(action: str, service: SmsService) -> str:
