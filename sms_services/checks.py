@@ -101,9 +101,17 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_broker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What Celery needs for its broker is installed. Nothing is connected to."""
+    """The broker's URL can be read, and what Celery needs for it is installed. Nothing is connected to."""
     try:
         current_app.connection_for_write().transport  # noqa: B018 - made when it is first asked for
+    except ValueError:  # its words repeat a part of the URL, which may be one of the password
+        return [
+            checks.Warning(
+                "CELERY_BROKER_URL cannot be read, so nothing can be queued.",
+                hint="Percent-encode what is special in its user name and password: / is %2F, # is %23, ? is %3F.",
+                id="sms_services.W004",
+            )
+        ]
     except Exception as error:  # noqa: BLE001 - kombu 5.7 without redis: 'NoneType' object has no attribute 'Redis'
         return [
             checks.Warning(

@@ -65,14 +65,10 @@ class NumberFilter(forms.Form):
             ) from None
 
     @classmethod
-    def at(cls, token: str) -> "NumberFilter":
-        """The form as it was sent, from a token in an address."""
+    def at(cls, token: str) -> "NumberFilter | None":
+        """The form as it was sent, from a token in an address; ``None`` if that cannot be read."""
         typed = unseal(token, _USE) if token else ""
-        form = cls({"number": typed or ""})
-        if typed is None:
-            words = _("The phone in this address cannot be read, or is more than a day old. Enter its number again.")
-            form.add_error("number", words)
-        return form
+        return None if typed is None else cls({"number": typed})
 
 
 @dataclass(frozen=True)
@@ -120,9 +116,18 @@ class SpecialNumber:
 @require_safe
 @permission_required("sms_services.view_sandboxmessage", raise_exception=True)
 def sandbox_inbox(request: HttpRequest) -> HttpResponse:
-    """The inbox; with ``?fragment`` only the desk with the phones, or 304 when it has not changed."""
+    """The inbox; with ``?fragment`` only the desk with the phones, or 304 when it has not changed.
+
+    A page of one phone whose address has expired gets no desk (204): that of all phones is not what it shows.
+    """
     hide_variables(request)
     form = NumberFilter.at(request.GET.get(PHONE, ""))
+    if form is None:
+        if "fragment" in request.GET:
+            return HttpResponse(status=204)
+        words = _("The phone in this address cannot be read, or is more than a day old. Enter its number again.")
+        messages.error(request, words)
+        return HttpResponseRedirect(reverse("sms_services:sandbox_inbox"))
     number = form.cleaned_data["number"] if form.is_valid() else ""
     texts = SandboxMessage.objects.filter(phone_number=number) if number else SandboxMessage.objects.all()
     newest = texts.newest(total=TEXTS, per_phone=TEXTS if number else TEXTS_PER_PHONE)

@@ -379,6 +379,15 @@ def test_the_documented_functions_have_all_their_arguments():
             assert arguments == list(signature(function).parameters), name
 
 
+def test_the_readmes_example_runs(ini, ann):
+    a_process(step(ann))
+    chapter = (Path(__file__).parent.parent / "README.md").read_text().partition("\n## Approvals\n")[2]
+    names = {"user": ini, "manager": ann, "trip": ini}
+    exec(re.search(r"```python\n(.*?)```", chapter, re.DOTALL)[1], names)
+    names["travel"].refresh_from_db()
+    assert names["travel"].status == RequestStatus.APPROVED
+
+
 def test_administrators_can_withdraw_what_the_initiator_cannot(ini, ann, admin):
     request = submit(a_process(step(ann), withdraw_policy=WithdrawPolicy.NEVER), ini)
     assert options_for(request, admin).can_withdraw

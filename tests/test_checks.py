@@ -164,6 +164,23 @@ class TestSandbox:
         monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redist://127.0.0.1")
         assert "redist" in found()["sms_services.W004"].msg
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://:s3cr/et@host:6379/0",
+            "redis://:s3cr#et@host:6379/0",
+            "redis://:s3cr?et@host:6379/0",
+            "redis://:[s3cr]et@host:6379/0",
+            "amqp://user:s3cr/et@host:5672//",
+        ],
+    )
+    def test_w004_a_password_that_is_not_encoded_is_not_shown(self, broker, monkeypatch, url):
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", url)
+        message = found()["sms_services.W004"]
+        assert "CELERY_BROKER_URL cannot be read" in message.msg
+        assert "Percent-encode" in message.hint
+        assert "s3cr" not in f"{message.msg} {message.hint}"
+
     def test_w003_an_active_sandbox_outside_debug(self, sandbox, settings):
         message = found("default")["sms_services.W003"]
         assert message.level == WARNING

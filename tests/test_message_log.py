@@ -39,6 +39,7 @@ from tests.log_messages import (
 pytestmark = pytest.mark.django_db
 
 VIEW, REVEAL = "view_smsmessage", "reveal_smsmessage"
+UNREADABLE = "The search in this address is somebody else&#x27;s, more than a day old, or cannot be read."
 SEARCH_DENIED = "Only those who may reveal messages can search for phone numbers."
 
 
@@ -412,7 +413,7 @@ class TestAddresses:
         assert response.redirect_chain == [(f"{LIST}?status__exact=failed", 302)]
         assert shown(response) == [message.pk]
         page = response.content.decode()
-        assert "The search in this address cannot be read, or is more than a day old." in page
+        assert UNREADABLE in page
         assert_private(page)
 
     def test_it_ends_after_a_day(self, admin_client, monkeypatch):
@@ -448,14 +449,19 @@ class TestAddresses:
             assert "cannot be read" in page
             assert MASKED not in page
 
-    def test_somebody_elses_address_asks_for_the_permission_too(self, client, admin_client):
+    @pytest.mark.parametrize("permissions", [[VIEW], [VIEW, REVEAL]])
+    @pytest.mark.parametrize("typed", [NUMBER, "206 555 012", "call Maya: 206 555 0123"])
+    def test_nobody_else_can_read_it(self, client, admin_client, typed, permissions):
         a_message()
-        address = admin_client.post(f"{LIST}search/", {"q": NUMBER})["Location"]
-        log_in(client, VIEW)
-        response = client.get(address)
-        assert shown(response) == []
-        assert SEARCH_DENIED in response.content.decode()
-        assert MASKED not in response.content.decode()
+        address = admin_client.post(f"{LIST}search/", {"q": typed})["Location"]
+        assert admin_client.get(address).context["cl"].search.in_box == (MASKED if typed == NUMBER else typed)
+        log_in(client, *permissions)
+        response = client.get(address, follow=True)
+        assert response.redirect_chain == [(LIST, 302)]
+        page = response.content.decode()
+        assert UNREADABLE in page
+        assert MASKED not in re.search(r'<form id="changelist-search".*?</form>', page, re.S)[0]
+        assert typed not in page
 
     def test_it_needs_the_permission_to_view(self, client):
         log_in(client, REVEAL)

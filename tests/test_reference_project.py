@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from kombu import Connection
@@ -358,6 +358,15 @@ class TestDemo:
         assert [model.objects.count() for model in models] == counts
         assert User.objects.get(username="admin").check_password("something better")
         assert "admin / admin" not in capsys.readouterr().out
+
+    def test_its_support_login_gets_the_rights_that_came_since(self, settings):
+        settings.DEBUG = True
+        call_command("demo")
+        support = User.objects.get(username="support")
+        rights = set(support.user_permissions.values_list("codename", flat=True))
+        support.user_permissions.set(Permission.objects.filter(codename="reveal_smsmessage"))  # given by hand
+        call_command("demo")
+        assert set(support.user_permissions.values_list("codename", flat=True)) == {*rights, "reveal_smsmessage"}
 
     def test_a_taken_port_is_said_plainly(self, settings):
         settings.DEBUG = True

@@ -1,10 +1,11 @@
 """The sandbox inbox: who sees it, what stands on it, what it costs, and how it looks after itself in a browser."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import pytest
 from cryptography.fernet import Fernet
@@ -16,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from sms_services.addresses import seal
+from sms_services.addresses import MAX_AGE, seal
 from sms_services.models import SandboxMessage, SandboxSms
 from sms_services.providers.base import OutgoingMessage
 from sms_services.providers.sandbox import SPECIAL_ENDINGS
@@ -307,11 +308,22 @@ def test_a_phone_on_the_desk_is_shown_alone_by_its_own_button(staff_client: Clie
 
 
 @pytest.mark.parametrize("token", ["gAAAAAnonsense", ANNA])
-def test_an_address_that_cannot_be_read_says_so(staff_client: Client, service: SandboxSms, token: str) -> None:
-    receive(service, ANNA, "for Anna")
-    html = shown(staff_client, phone=token)
-    assert "The phone in this address cannot be read" in html
-    assert bubbles(html) == ["for Anna"]
+def test_an_address_that_cannot_be_read_leads_to_all_phones_and_says_so(staff_client: Client, token: str) -> None:
+    response = staff_client.get(INBOX, {"phone": token}, follow=True)
+    assert response.redirect_chain == [(INBOX, 302)]
+    assert "The phone in this address cannot be read" in response.content.decode()
+
+
+def test_a_page_of_one_phone_never_becomes_that_of_all(
+    staff_client: Client, service: SandboxSms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(service, BEN, "for Ben")
+    query = {"phone": seal(ANNA, "phone"), "fragment": "1"}
+    assert "No texts for" in shown(staff_client, **query)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + MAX_AGE + 10)
+    response = staff_client.get(INBOX, query)
+    assert (response.status_code, response.content) == (204, b"")
 
 
 def test_an_empty_field_and_a_login_in_between_lead_to_all_phones(staff_client: Client) -> None:
@@ -515,6 +527,20 @@ def test_it_says_so_when_the_session_has_ended(chromium_page: Any, service: Sand
     chromium_page.goto(INBOX)
     chromium_page.context.clear_cookies()
     chromium_page.get_by_text("You are signed out.").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_it_says_so_when_the_phone_in_its_address_has_expired(
+    chromium_page: Any, service: SandboxSms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(service, ANNA, "for Anna")
+    chromium_page.goto(f"{INBOX}?{urlencode({'phone': seal(ANNA, 'phone')})}")
+    chromium_page.get_by_text("Live", exact=True).wait_for()
+    receive(service, BEN, "for Ben")
+    monkeypatch.setattr("sms_services.addresses.MAX_AGE", -1)
+    chromium_page.get_by_text("This page has expired.").wait_for()
+    assert chromium_page.locator(".sandbox-phone h2").all_inner_texts() == ["00\n+1 206-555-0100"]
 
 
 @pytest.mark.browser

@@ -1,6 +1,7 @@
 """The log's search: a whole phone number or a provider's message id, each looked up in an index.
 
-The form posts what is typed, and the answer leads to the list with a token in its address (see ``addresses``).
+The form posts what is typed, and the answer leads to the list with a token in its address (see ``addresses``), which
+only whoever typed it can read.
 """
 
 import re
@@ -30,7 +31,6 @@ _MESSAGE_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9][A-Za-z0-9^_.:-]{5,63}")
 _NUMBERISH = re.compile(r"\+?[\d ().\-/]+")
 #: Of a phone number (E.164).
 _MOST_DIGITS = 15
-_USE = "search"
 #: With what every token begins, also one that was cut off: Fernet's version, and a time in this century.
 _TOKEN = "gAAAAA"
 #: Characters of a search. No number and no id is longer.
@@ -72,10 +72,10 @@ class Search:
 
     @classmethod
     def at(cls, request: HttpRequest, parameter: str) -> "Search | None":
-        """Read what stands in an address: a token, or a provider's message id; ``None`` if it is neither."""
+        """Read what stands in an address: a token of this person, or a provider's message id; ``None``: neither."""
         if not parameter:
             return cls()
-        typed = unseal(parameter, _USE)
+        typed = unseal(parameter, _use(request))
         if typed is not None:
             return cls.of(request, typed)
         search = cls.of(request, parameter)
@@ -134,7 +134,7 @@ class Searches:
         parameters.pop(SEARCH_VAR, None)
         if typed:
             try:
-                parameters[SEARCH_VAR] = seal(typed, _USE)
+                parameters[SEARCH_VAR] = seal(typed, _use(request))
             except EncryptionKeyError as error:
                 messages.error(request, str(error))
 
@@ -143,7 +143,8 @@ def without_unreadable_search(request: HttpRequest) -> HttpResponseRedirect | No
     """Where to go from an address whose search cannot be read; ``None`` if it can, or if there is none."""
     if Search.at(request, request.GET.get(SEARCH_VAR, "")) is not None:
         return None
-    messages.error(request, _("The search in this address cannot be read, or is more than a day old. Search again."))
+    words = _("The search in this address is somebody else's, more than a day old, or cannot be read. Search again.")
+    messages.error(request, words)
     parameters = request.GET.copy()
     for name in (*POSITIONS, SEARCH_VAR):
         parameters.pop(name, None)
@@ -153,3 +154,8 @@ def without_unreadable_search(request: HttpRequest) -> HttpResponseRedirect | No
 def to_list(parameters: QueryDict) -> HttpResponseRedirect:
     url = reverse("admin:sms_services_smsmessage_changelist")
     return HttpResponseRedirect(f"{url}?{parameters.urlencode()}" if parameters else url)
+
+
+def _use(request: HttpRequest) -> str:
+    """Of the token: the search box shows what was typed, which may be a number, to nobody else."""
+    return f"search by {request.user.pk}"

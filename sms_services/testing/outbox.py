@@ -26,9 +26,9 @@ from .texts import SentText
 class SmsOutbox(Sequence[SentText]):
     """The texts that went out, oldest first, like ``django.core.mail.outbox``.
 
-    Reading it first delivers what is queued and due, as the workers would, after what other apps leave to theirs. A
-    text that was queued in a transaction
-    which is still open waits for its commit. What waits for its next try, waits for ``deliver()``.
+    Reading it first does what workers would: other apps' part, such as resolving a notification's recipients, then the
+    delivery of what is queued and due. A text that was queued in a transaction which is still open waits for its
+    commit. What waits for its next try, waits for ``deliver()``.
     """
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
 
 from login_mobile.models import MobileLogin, MobileNumber
 from notifications.models import Department, NotificationPreset
@@ -141,8 +142,9 @@ class Command(BaseCommand):
         if new:
             user.set_password("support")
             user.save()
-            user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-            user.user_permissions.add(Permission.objects.get(codename="send_test_smsservice"))
+        # Each time: a model may have come since. What somebody gave the login by hand stays.
+        rights = Q(codename__startswith="view_") | Q(codename="send_test_smsservice")
+        user.user_permissions.add(*Permission.objects.filter(rights))
         return _login(user, "support", "may look at everything and send test texts, but change nothing")
 
     def _print_summary(self, port: int | None, logins: list[str]) -> None:

@@ -45,6 +45,10 @@
         inbox.dataset.state = "signed-out";
         return;
       }
+      if (response.status === 204) {
+        inbox.dataset.state = "expired";
+        return;
+      }
       if (response.ok) {
         show(await response.text());
         etag = response.headers.get("ETag") || "";
