@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
@@ -388,6 +389,20 @@ def test_a_number_is_searched_without_standing_in_an_address(admin_client, login
     assert shown(admin_client.get("/admin/login_mobile/challenge/?found=nonsense")) == []
     refused = admin_client.post("/admin/login_mobile/challenge/find/", {"number": "12"}, follow=True)
     assert "not a valid phone number" in refused.content.decode()
+
+
+def test_an_address_of_a_search_is_its_persons_and_lasts_a_day(client, admin_client, login):
+    challenge(login)
+    with time_machine.travel(timezone.now() - timedelta(hours=25)):
+        old = admin_client.post("/admin/login_mobile/challenge/find/", {"number": NUMBER}).url
+        assert shown(admin_client.get(old)) == [NUMBER]
+    admin_client.logout()
+    admin_client.force_login(User.objects.get(username="admin"))
+    assert shown(admin_client.get(old)) == []
+    url = admin_client.post("/admin/login_mobile/challenge/find/", {"number": NUMBER}).url
+    client.force_login(User.objects.create_superuser("other"))
+    assert shown(admin_client.get(url)) == [NUMBER]
+    assert shown(client.get(url)) == []
 
 
 def test_only_those_who_may_reveal_numbers_search_for_them(staff_client, admin_client, login):

@@ -1,9 +1,8 @@
 """Searching for a whole phone number without its standing in an address, a log of addresses or a browser's history.
 
-The search is a POST; it leads to the list with the number encrypted in its address, which opens for this app only.
+The search is a POST; it leads to the list with a token in its address, which only whoever searched can read, for a day.
 """
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -13,30 +12,19 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from sms_services.encryption import decrypt, encrypt
+from sms_services.addresses import seal, unseal
 from sms_services.error_pages import private_post
-from sms_services.exceptions import EncryptionKeyError, InvalidPhoneNumber
+from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import mask, normalize
 
 #: Who may know that somebody asked for a code, or has an account: those who may see the numbers of messages.
 REVEAL = "sms_services.reveal_smsmessage"
 #: The parameter of a list that holds the encrypted number.
 FOUND = "found"
-_KIND = "login_mobile.search"
 
 
-def sealed(number: str) -> str:
-    """A number as it may stand in an address."""
-    return encrypt(json.dumps([_KIND, number]))
-
-
-def unsealed(token: str) -> str:
-    """The number that ``sealed`` was given; empty for whatever it has not made."""
-    try:
-        kind, number = json.loads(decrypt(token))
-    except (EncryptionKeyError, ValueError, TypeError):
-        return ""
-    return str(number) if kind == _KIND else ""
+def _use(request: HttpRequest) -> str:
+    return f"login_mobile.search by {request.user.pk}"
 
 
 class SearchesNumbers:
@@ -65,11 +53,11 @@ class SearchesNumbers:
         except InvalidPhoneNumber as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(url)
-        return HttpResponseRedirect(f"{url}?{FOUND}={sealed(number)}")
+        return HttpResponseRedirect(f"{url}?{FOUND}={seal(number, _use(request))}")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         may_search = request.user.has_perm(REVEAL)
-        number = unsealed(request.GET.get(FOUND, "")) if may_search else ""
+        number = (unseal(request.GET.get(FOUND, ""), _use(request)) or "") if may_search else ""
         request.found_number = number  # type: ignore[attr-defined]
         context = {
             "may_search_numbers": may_search,
