@@ -359,6 +359,17 @@ class TestTheEnd:
         advance(*task.args)
         assert finished == [(sent.pk, NotificationStatus.FINISHED)]
 
+    def test_with_one_that_began_long_ago_the_end_is_left_to_the_sweep(self, broker, text, finished):
+        """Else each of its deliveries would ask for the end."""
+        sent = tell(people(3))
+        broker.work("sms")
+        Notification.objects.update(started_at=timezone.now() - timedelta(minutes=2))
+        broker.work("sms")
+        assert broker.take() == []
+        moments_later(sent)
+        work_all(broker)
+        assert finished == [(sent.pk, NotificationStatus.FINISHED)]
+
     def test_the_sweep_ends_what_nobody_was_rung_for(self, broker, text, finished):
         sent = tell(people(3))
         broker.work("sms")

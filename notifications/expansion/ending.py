@@ -5,12 +5,14 @@ import time
 from datetime import timedelta
 
 from django.db import OperationalError, connections
-from django.db.models import Case, Exists, F, OuterRef, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
+from django.db.models.lookups import IsNull
 from django.utils import timezone
 
 from sms_services.choices import MessageStatus, SkipReason
 from sms_services.logs import log
 from sms_services.models import SmsMessage
+from sms_services.models.messages import stands_at
 
 from ..choices import NotificationStatus
 from ..models import Notification
@@ -80,7 +82,19 @@ def with_messages(*statuses: MessageStatus) -> Exists:
 
 def all_left(rows: NotificationQuerySet) -> NotificationQuerySet:
     """Those of these whose people are all resolved, and whose messages have all left or never will."""
-    return rows.filter(~with_messages(MessageStatus.QUEUED, MessageStatus.SENDING), expanded_at__isnull=False)
+    return rows.filter(IsNull(_first_to_leave(), True), expanded_at__isnull=False)
+
+
+def _first_to_leave() -> Subquery:
+    """A message of a notification that is queued or being sent, if there is one.
+
+    Asked for in the order of the batch's index, whose place the range finds: however many have left and whatever
+    the database believes of the table, one entry of that index is read.
+    """
+    waiting = (MessageStatus.QUEUED, MessageStatus.SENDING)
+    messages = SmsMessage.objects.using(database()).filter(stands_at(*waiting), batch=OuterRef("batch"))
+    in_order = messages.filter(status__range=(min(waiting), max(waiting))).order_by("batch", "status", "pk")
+    return Subquery(in_order.values("pk")[:1])
 
 
 def done(rows: NotificationQuerySet) -> NotificationQuerySet:
