@@ -22,19 +22,19 @@ from ..signals import notification_finished
 
 #: Messages of one UPDATE.
 CHUNK = 5_000
-#: Receipts and look-ups come within days; then the counts are final.
-COUNTS_FINAL_AFTER = timedelta(days=3)
+#: Receipts and look-ups come within days; then the figures are final.
+FIGURES_FINAL_AFTER = timedelta(days=3)
 
 
 def end(pk: int, seconds: float) -> None:
-    """End a notification, if nothing is left to do for it; long after its end, keep its counts.
+    """End a notification, if nothing is left to do for it; long after its end, keep its figures.
 
     What is queued and may not leave any more is skipped first, for at most about so many seconds.
     """
     notification = notifications().get(pk=pk)
     if notification.finished_at:
-        if notification.finished_at + COUNTS_FINAL_AFTER <= timezone.now():
-            _freeze_counts(notification)
+        if notification.finished_at + FIGURES_FINAL_AFTER <= timezone.now():
+            _freeze_figures(notification)
         return
     skip_too_late(notification, seconds)
     if notification.expanded_at:
@@ -113,7 +113,7 @@ def _finish_if_done(pk: int) -> None:
         leased_until=None,
         sensitive_variables="",
         problem="",
-        sweep_at=now + COUNTS_FINAL_AFTER,
+        sweep_at=now + FIGURES_FINAL_AFTER,
     )
     if ended:
         notification = notifications().get(pk=pk)
@@ -121,9 +121,9 @@ def _finish_if_done(pk: int) -> None:
         notification_finished.send_robust(Notification, notification=notification)
 
 
-def _freeze_counts(notification: Notification) -> None:
+def _freeze_figures(notification: Notification) -> None:
     """The purge of messages does not change them any more."""
     rows = notifications().filter(pk=notification.pk)
     if notification.final_counts is None:
-        rows.update(final_counts=notification.counts())
+        rows.update(final_counts=notification.counts(), final_segments=notification.segments())
     rows.update(sweep_at=None)
