@@ -18,12 +18,25 @@ BY_PRIMARY_KEY = {
     "mysql": rf"\b{TABLE} (range|eq_ref|const) PRIMARY ",
     "sqlite": rf"\bSEARCH {TABLE} USING INTEGER PRIMARY KEY \(rowid=\?\)",
 }
+#: Messages of a batch that stand at some statuses, in the order of the index of the batch.
+BY_BATCH_AND_STATUS = {
+    "postgresql": (
+        r"Limit .*\n +->  Index Only Scan using sms_message_batch .*\n +Index Cond: \(\(batch_id = .* \(status >= "
+    ),
+    "mysql": r"\b(ref|range) sms_message_batch ",
+    "sqlite": r"\bUSING COVERING INDEX sms_message_batch \(batch_id=\? AND status>\? AND status<\?\)",
+}
 
 
 def forget_rows(cursor: Any) -> None:
     """The statistics of an empty table."""
+    SmsMessage.objects.all().delete()
+    learn_rows(cursor)
+
+
+def learn_rows(cursor: Any) -> None:
+    """The statistics of the table as it is."""
     if connection.vendor == "postgresql":
-        SmsMessage.objects.all().delete()
         cursor.execute(f"VACUUM ANALYZE {TABLE}")
     elif connection.vendor == "mysql":
         cursor.execute(f"ANALYZE TABLE {TABLE}")
@@ -73,3 +86,7 @@ def assert_by_primary_key(plan: str) -> None:
     others = [index.name for index in SmsMessage._meta.indexes if index.name in plan]
     assert not others, plan
     assert re.search(BY_PRIMARY_KEY[connection.vendor], plan), plan
+
+
+def assert_by_batch_and_status(plan: str) -> None:
+    assert re.search(BY_BATCH_AND_STATUS[connection.vendor], plan), plan

@@ -126,9 +126,13 @@ class TestPage:
         assert "Segments: -" in words_of(admin_client.get(page_of(notification)))
         end(notification.pk, 1.0)
         assert "Segments: 6 " in words_of(admin_client.get(page_of(notification)))
-        SandboxSms.objects.update(price_per_segment=Decimal("0.05"), currency="EUR")
-        assert "Segments: 6 (About 0.30 EUR)" in words_of(admin_client.get(page_of(notification)))
-        assert admin_client.get(page_of(notification, "progress")).json()["fields"]["segments"] == "6 (About 0.30 EUR)"
+        SandboxSms.objects.update(price_per_segment=Decimal("0.0479"), currency="EUR")
+        assert "Segments: 6 (About 0.29 EUR)" in words_of(admin_client.get(page_of(notification)))
+        assert admin_client.get(page_of(notification, "progress")).json()["fields"]["segments"] == "6 (About 0.29 EUR)"
+        Notification.objects.update(finished_at=timezone.now() - timedelta(days=3))
+        end(notification.pk, 1.0)
+        SmsMessage.objects.all().delete()
+        assert "Segments: 6 (About 0.29 EUR)" in words_of(admin_client.get(page_of(notification)))
 
     def test_sensitive_variables_are_never_shown(self, admin_client, sandbox):
         create_template(key="door", text="Door ${pin}")

@@ -1,4 +1,5 @@
-"""Claims and outcomes find their rows by the primary key, whatever the database believes of the table.
+"""Claims and outcomes find their rows by the primary key, and the end of a notification its answer by one entry of an
+index, whatever the database believes of the table.
 
 Right after many messages were queued PostgreSQL's statistics still say that next to none are. Told to look for some
 ids among those that are queued, it then reads all that are, once for each id.
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from notifications.expansion.ending import _skip_some
 from notifications.models import Notification
+from notifications.noticing import ring_for_done
 from sms_services.choices import MessageStatus, Purpose, SkipReason
 from sms_services.delivery.claiming import Claim
 from sms_services.delivery.queueing import leave_to_sweep
@@ -25,7 +27,7 @@ from sms_services.delivery.settling import settle
 from sms_services.delivery.sweeping import bring_back_released
 from sms_services.models import SmsBatch, SmsMessage
 from sms_services.providers.base import CLAIM_SIZE, Outcome, Result
-from tests.plans import assert_by_primary_key, forget_rows, plans
+from tests.plans import assert_by_batch_and_status, assert_by_primary_key, forget_rows, learn_rows, plans
 from tests.services_under_test import create_service
 from tests.simulators import TwilioSimulator
 
@@ -70,6 +72,26 @@ def test_by_the_primary_key(queued: list[SmsMessage]) -> None:
     assert len(found) == 5
     for plan in found:
         assert_by_primary_key(plan)
+
+
+def test_whether_anything_is_left_is_asked_of_the_index_of_the_batch(queued: list[SmsMessage]) -> None:
+    """Beside another's messages, all of them queued: at first nothing is known of them, then nothing of its own."""
+    service = queued[0].service
+    now = timezone.now()
+    notification = Notification.objects.create(
+        service=service, purpose=Purpose.NOTIFICATION, batch=SmsBatch.objects.create(), started_at=now, expanded_at=now
+    )
+    with connection.cursor() as cursor, plans("SELECT") as found:
+        ring_for_done([notification.batch_id])
+        learn_rows(cursor)
+        ring_for_done([notification.batch_id])
+        SmsMessage.objects.update(status=MessageStatus.SENT)
+        learn_rows(cursor)
+        SmsMessage.objects.update(status=MessageStatus.QUEUED, batch=notification.batch_id)
+        ring_for_done([notification.batch_id])
+    assert len(found) == 3
+    for plan in found:
+        assert_by_batch_and_status(plan)
 
 
 @pytest.fixture

@@ -359,6 +359,17 @@ class TestTheEnd:
         advance(*task.args)
         assert finished == [(sent.pk, NotificationStatus.FINISHED)]
 
+    def test_with_one_that_began_long_ago_the_end_is_left_to_the_sweep(self, broker, text, finished):
+        """Else each of its deliveries would ask for the end."""
+        sent = tell(people(3))
+        broker.work("sms")
+        Notification.objects.update(started_at=timezone.now() - timedelta(minutes=2))
+        broker.work("sms")
+        assert broker.take() == []
+        moments_later(sent)
+        work_all(broker)
+        assert finished == [(sent.pk, NotificationStatus.FINISHED)]
+
     def test_the_sweep_ends_what_nobody_was_rung_for(self, broker, text, finished):
         sent = tell(people(3))
         broker.work("sms")
@@ -373,10 +384,10 @@ class TestTheEnd:
         SmsMessage.objects.all().apply_receipt(MessageStatus.DELIVERED)
         assert sent.counts()["delivered"] == 3
         moments_later(sent)
-        assert now(sent).final_counts is None
+        assert (now(sent).final_counts, now(sent).segments()) == (None, 3)
         moments_later(sent, finished_at=timezone.now() - timedelta(days=3))
         SmsMessage.objects.all().delete()
-        assert now(sent).counts()["delivered"] == 3
+        assert (now(sent).counts()["delivered"], now(sent).segments()) == (3, 3)
         assert now(sent).sweep_at is None
 
     def test_a_lost_bell_is_rung_by_the_sweep(self, broker, text):

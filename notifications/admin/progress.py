@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin.utils import display_for_value
-from django.db.models import Count, Sum
+from django.db.models import Count
 from django.http import HttpRequest, JsonResponse
+from django.template.defaultfilters import floatformat
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils import timezone
@@ -49,7 +50,7 @@ FAST, SLOW = 2_000, 10_000
 _SLOWEST = 0.05
 #: The parts of the page that change.
 PARTS = ("state", "bar", "figures", "failures", "buttons")
-#: The times below it that are still to come when it is composed; the last one is also when the segments are counted.
+#: The times below it that are still to come when it is composed.
 TIMES = ("started_at", "expanded_at", "finished_at")
 
 
@@ -301,17 +302,14 @@ def failures_of(notification: Notification, counts: Mapping[str, int]) -> Failur
 
 def segments_of(notification: Notification) -> str:
     """How many segments its texts took, and about what they cost; counted once all have left."""
-    if notification.finished_at is None:
-        return "-"
-    messages = SmsMessage.objects.using(database()).filter(batch=notification.batch_id)
-    count = messages.aggregate(count=Sum("segments"))["count"]
+    count = notification.segments() if notification.finished_at else 0
     if not count:
         return "-"
     shown = number_format(count, force_grouping=True)
     service = SmsService.objects.get(pk=notification.service_id)
     if service.price_per_segment is None:
         return shown
-    total = number_format(count * service.price_per_segment, decimal_pos=2, force_grouping=True)
+    total = floatformat(count * service.price_per_segment, "2g")  # as the estimate; number_format would cut off
     return f"{shown} ({_('About %(total)s %(currency)s') % {'total': total, 'currency': service.currency}})"
 
 

@@ -5,12 +5,14 @@ import time
 from datetime import timedelta
 
 from django.db import OperationalError, connections
-from django.db.models import Case, Exists, F, OuterRef, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
+from django.db.models.lookups import IsNull
 from django.utils import timezone
 
 from sms_services.choices import MessageStatus, SkipReason
 from sms_services.logs import log
 from sms_services.models import SmsMessage
+from sms_services.models.messages import stands_at
 
 from ..choices import NotificationStatus
 from ..models import Notification
@@ -20,19 +22,19 @@ from ..signals import notification_finished
 
 #: Messages of one UPDATE.
 CHUNK = 5_000
-#: Receipts and look-ups come within days; then the counts are final.
-COUNTS_FINAL_AFTER = timedelta(days=3)
+#: Receipts and look-ups come within days; then the figures are final.
+FIGURES_FINAL_AFTER = timedelta(days=3)
 
 
 def end(pk: int, seconds: float) -> None:
-    """End a notification, if nothing is left to do for it; long after its end, keep its counts.
+    """End a notification, if nothing is left to do for it; long after its end, keep its figures.
 
     What is queued and may not leave any more is skipped first, for at most about so many seconds.
     """
     notification = notifications().get(pk=pk)
     if notification.finished_at:
-        if notification.finished_at + COUNTS_FINAL_AFTER <= timezone.now():
-            _freeze_counts(notification)
+        if notification.finished_at + FIGURES_FINAL_AFTER <= timezone.now():
+            _freeze_figures(notification)
         return
     skip_too_late(notification, seconds)
     if notification.expanded_at:
@@ -80,7 +82,19 @@ def with_messages(*statuses: MessageStatus) -> Exists:
 
 def all_left(rows: NotificationQuerySet) -> NotificationQuerySet:
     """Those of these whose people are all resolved, and whose messages have all left or never will."""
-    return rows.filter(~with_messages(MessageStatus.QUEUED, MessageStatus.SENDING), expanded_at__isnull=False)
+    return rows.filter(IsNull(_first_to_leave(), True), expanded_at__isnull=False)
+
+
+def _first_to_leave() -> Subquery:
+    """A message of a notification that is queued or being sent, if there is one.
+
+    Asked for in the order of the batch's index, whose place the range finds: however many have left and whatever
+    the database believes of the table, one entry of that index is read.
+    """
+    waiting = (MessageStatus.QUEUED, MessageStatus.SENDING)
+    messages = SmsMessage.objects.using(database()).filter(stands_at(*waiting), batch=OuterRef("batch"))
+    in_order = messages.filter(status__range=(min(waiting), max(waiting))).order_by("batch", "status", "pk")
+    return Subquery(in_order.values("pk")[:1])
 
 
 def done(rows: NotificationQuerySet) -> NotificationQuerySet:
@@ -99,7 +113,7 @@ def _finish_if_done(pk: int) -> None:
         leased_until=None,
         sensitive_variables="",
         problem="",
-        sweep_at=now + COUNTS_FINAL_AFTER,
+        sweep_at=now + FIGURES_FINAL_AFTER,
     )
     if ended:
         notification = notifications().get(pk=pk)
@@ -107,9 +121,9 @@ def _finish_if_done(pk: int) -> None:
         notification_finished.send_robust(Notification, notification=notification)
 
 
-def _freeze_counts(notification: Notification) -> None:
+def _freeze_figures(notification: Notification) -> None:
     """The purge of messages does not change them any more."""
     rows = notifications().filter(pk=notification.pk)
     if notification.final_counts is None:
-        rows.update(final_counts=notification.counts())
+        rows.update(final_counts=notification.counts(), final_segments=notification.segments())
     rows.update(sweep_at=None)

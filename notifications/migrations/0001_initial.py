@@ -69,6 +69,7 @@ class Migration(migrations.Migration):
                 ('cursor', models.CharField(blank=True, editable=False, max_length=255)),
                 ('leased_until', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('final_counts', models.JSONField(blank=True, editable=False, null=True)),
+                ('final_segments', models.PositiveIntegerField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name='created')),
                 ('send_at', models.DateTimeField(blank=True, null=True, verbose_name='not before')),
                 ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='not after')),

@@ -67,7 +67,7 @@ class Notification(Audience):
     Recipients are resolved when it starts, in the order of their users' primary keys; ``cursor`` is the last one that
     was, ``expanded_at`` is set after the very last; ``problem`` says what stops that, as long as something does. A
     worker has it until ``leased_until``. Its ``batch`` lets the messages leave, or not. ``sweep_at`` is when the sweep
-    looks after it. ``final_counts`` stand in for the messages once nothing changes any more.
+    looks after it. ``final_counts`` and ``final_segments`` stand in for the messages once nothing changes any more.
     """
 
     key = models.SlugField(_("preset"), max_length=50, blank=True, help_text=_("The key of its preset."))
@@ -102,6 +102,7 @@ class Notification(Audience):
     cursor = models.CharField(max_length=255, blank=True, editable=False)
     leased_until = models.DateTimeField(null=True, blank=True, editable=False)
     final_counts = models.JSONField(null=True, blank=True, editable=False)
+    final_segments = models.PositiveIntegerField(null=True, blank=True, editable=False)
 
     created_at = models.DateTimeField(_("created"), default=timezone.now, db_index=True)
     send_at = models.DateTimeField(_("not before"), null=True, blank=True)
@@ -153,3 +154,10 @@ class Notification(Audience):
         """
         rows = Notification.objects.using(router.db_for_write(Notification))
         return rows.filter(pk=self.pk).counts()[self.pk]
+
+    def segments(self) -> int:
+        """How many segments its texts took, as far as that is known. Reads all its messages, until they are final."""
+        if self.final_segments is not None:
+            return self.final_segments
+        messages = SmsMessage.objects.using(router.db_for_write(Notification)).filter(batch=self.batch_id)
+        return messages.aggregate(count=models.Sum("segments"))["count"] or 0
