@@ -153,7 +153,7 @@ class TestDepartments:
         hall = a_department("Hall", below=fresh(works))
         preset = a_preset(sandbox)
         preset.departments.add(hall)
-        assert "the preset “Fire alarm”" in admin_client.get(page_of(works, "delete")).content.decode()
+        assert "The preset “Fire alarm” stays" in admin_client.get(page_of(works, "delete")).content.decode()
         a_process(step(hall, key="first", title="Chief"))
         page = admin_client.get(page_of(works, "delete")).content.decode()
         assert "Cannot delete department" in page
