@@ -276,6 +276,7 @@ def _retry_of(old: Notification, created_by: Any) -> Notification:
         template_code=old.template_code,
         template_kind=old.template_kind,
         variables=old.variables,
+        recipient_fields=old.recipient_fields,
         status=NotificationStatus.RUNNING,
         expires_at=old.expires_at,
     )

@@ -118,8 +118,9 @@ class FrozenVariables:
     """
 
     def __init__(self, notification: Notification) -> None:
-        self.paths = list(notification.recipient_fields.values())
-        names = list(notification.recipient_fields)
+        fields = {} if notification.retry_of_id else notification.recipient_fields
+        self.paths = list(fields.values())
+        names = list(fields)
         secret = json.loads(notification.sensitive_variables.reveal()) if notification.sensitive_variables else {}
         hidden = sensitive_names(notification.purpose, names) | set(secret)
         self.hidden_names = sorted(hidden)

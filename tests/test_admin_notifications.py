@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -10,16 +11,19 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.db.models import F
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
-from notifications.api import cancel, notify
+from notifications.api import cancel, notify, retry_failed
 from notifications.choices import NotificationProblem, NotificationStatus
 from notifications.expansion.ending import end
 from notifications.expansion.expanding import expand
 from notifications.models import Notification, Recipient
+from notifications.variables import FrozenVariables
 from sms_services.choices import MessageStatus, SkipReason
+from sms_services.encryption import MASK
 from sms_services.models import SandboxSms, SmsMessage
 from sms_services.tasks import deliver_messages
 from tests.log_messages import log_in
@@ -94,11 +98,29 @@ class TestList:
         assert "Running" in words
 
     @pytest.mark.parametrize(
-        "query", [{"status__exact": "running"}, {"key": ""}, {"created_at__gte": "2020-01-01 00:00:00+00:00"}]
+        "query",
+        [
+            {"status__exact": "running"},
+            {"key": ""},
+            {"created_at__gte": "2020-01-01 00:00:00+00:00"},
+            {"purpose": "notification"},
+        ],
     )
     def test_its_filters_work(self, admin_client, news, query):
         told(people(1))
         assert len(admin_client.get(LIST, query).context["cl"].result_list) == 1
+
+    def test_texts_of_other_purposes_can_be_left_out(self, admin_client, news):
+        told(people(1))
+        assert not admin_client.get(LIST, {"purpose": "approval"}).context["cl"].result_list
+        assert "purpose=otp" not in admin_client.get(LIST).content.decode()
+
+    def test_what_is_scheduled_says_when_as_the_other_times_are_written(self, admin_client, news):
+        when = timezone.now() + timedelta(days=3)
+        notification = told(people(1), resolve=False, send_at=when)
+        shown = date_format(timezone.localtime(when), "DATETIME_FORMAT")
+        assert f"Not before {shown}" in words_of(admin_client.get(LIST))
+        assert "Total –" in words_of(admin_client.get(page_of(notification)))
 
     @pytest.mark.parametrize(
         "lookup", ["users__password__startswith", "text__contains", "recipients__message__phone_number"]
@@ -273,6 +295,20 @@ class TestProgress:
         assert "It may have been sent" in failures
         assert "failures" not in self.answer(admin_client, notification, wrong=5)["parts"]
 
+    def test_a_kind_of_failure_leads_to_those_who_failed_so(self, admin_client, news):
+        notification = told(people(6))
+        put(notification, failed=4)
+        odd = SmsMessage.objects.filter(status="failed").order_by("-pk").first()
+        SmsMessage.objects.filter(pk=odd.pk).update(error_kind="quota", provider_code="No & balance")
+        failures = self.answer(admin_client, notification)["parts"]["failures"]
+        shown = {}
+        for link in re.findall(r'href="([^"]+)"', failures):
+            page = admin_client.get(html.unescape(link))
+            shown[len(page.context["page"].rows)] = words_of(page)
+        assert sorted(shown) == [1, 3]
+        assert "Only those with this error: Quota · No &amp; balance." in shown[1]
+        assert odd.phone_number[-4:] in shown[1]
+
     def test_it_stops_when_there_is_nothing_more_to_see(self, admin_client, news):
         notification = told(people(1))
         put(notification, sent=1)
@@ -326,8 +362,22 @@ class TestButtons:
         expand(retry.pk)
         assert retry.counts()["total"] == 3
         assert f"/{retry.pk}/change/" in admin_client.get(page_of(notification)).content.decode()
+        assert f"/{notification.pk}/retry/" not in admin_client.get(page_of(notification)).content.decode()
         again = admin_client.post(page_of(notification, "retry"), {"confirmed": "1"}, follow=True)
         assert "Nothing failed that was not retried" in words_of(again)
+
+    def test_a_retry_says_whom_it_is_for_and_hides_only_values(self, client, sandbox):
+        create_template(key="alarm", text="${name}, ${device} fails")
+        notification = told(people(2), template="alarm", variables={"name": F("first_name"), "device": "Pump 1"})
+        put(notification, failed=1)
+        retry = retry_failed(notification)
+        expand(retry.pk)
+        log_in(client, VIEW)
+        words = words_of(client.get(page_of(retry)))
+        assert f"[First name], {MASK} fails" in words
+        assert f"Those of {notification} whose text failed" in words
+        with override_settings(NOTIFICATIONS={"RECIPIENT_FIELDS": []}):
+            FrozenVariables(retry).check()  # its values stand in the old messages
 
     def test_a_button_of_an_old_page_says_what_is(self, admin_client, news):
         notification = told(people(1))
@@ -343,7 +393,10 @@ class TestButtons:
         assert "notifications-buttons" not in page
         assert client.post(page_of(notification, step), {"confirmed": "1"}).status_code == 403
         log_in(client, VIEW, CONTROL, name="boss")
-        assert client.get(page_of(notification, step)).status_code == 405
+        led = client.get(page_of(notification, step))  # as of a question that is loaded again
+        assert (led.status_code, led["Location"]) == (302, page_of(notification))
+        assert client.put(page_of(notification, step)).status_code == 405
+        assert Notification.objects.get().status == NotificationStatus.RUNNING
         assert client.post(page_of(notification, step)).status_code in (200, 302)
 
 

@@ -161,6 +161,7 @@ def test_no_page_is_slow_however_many_people_there_are(console):
         "in the middle": (f"{recipients}?after=0-{made['middle']}", None),
         "before the middle": (f"{recipients}?before=0-{made['middle']}", None),
         "failed": (f"{recipients}?status=failed", None),
+        "failed alike": (f"{recipients}?status=failed&kind=quota&code=none", None),
         "in doubt": (f"{recipients}?status=unknown", None),
         "sent": (f"{recipients}?status=sent", None),
         "skipped": (f"{recipients}?status=skipped", None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
@@ -10,8 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from notifications.api import notify
+from notifications.expansion.expanding import expand
 from notifications.models import Department, NotificationPreset, SuppressedNumber
 from sms_services.exceptions import InvalidParams
+from tests.approval_processes import a_process, step
 from tests.log_messages import log_in
 from tests.people import a_department, a_person, a_role, people
 from tests.services_under_test import create_template
@@ -36,6 +40,11 @@ def fresh(department):
 
 def tree():
     return [(department.depth, department.name) for department in Department.objects.order_by("path")]
+
+
+def a_preset(service):
+    template = create_template(key="fire", text="Fire")
+    return NotificationPreset.objects.create(key="fire", name="Fire alarm", service=service, template=template)
 
 
 def queries(client, url):
@@ -74,6 +83,16 @@ class TestDepartments:
         few = queries(admin_client, LIST)
         grow(2, 30)
         assert queries(admin_client, LIST) == few
+
+    def test_counts_stand_beside_the_search_only_where_something_is_left_out(self, admin_client):
+        a_department("Works")
+        for url in (LIST, "/admin/notifications/notificationpreset/"):
+            assert "Show all" not in admin_client.get(url).content.decode()
+        assert "1 total" in admin_client.get(LIST, {"q": "Office"}).content.decode()
+
+    def test_a_new_one_says_where_its_members_are_added(self, admin_client):
+        assert "its members are added" in admin_client.get(f"{LIST}add/").content.decode()
+        assert "its members are added" not in admin_client.get(page_of(a_department("Works"))).content.decode()
 
     def test_a_department_is_added_below_another_one(self, admin_client):
         works, head = a_department("Works"), a_person("ada")
@@ -119,6 +138,30 @@ class TestDepartments:
         assert admin_client.post(page_of(works, "delete"), {"post": "yes"}).status_code == 302
         assert list(Department.objects.all()) == [other]
         assert User.objects.filter(username__startswith="p").count() == 5
+
+    def test_several_are_deleted_from_the_list(self, admin_client, admin_user):
+        works = a_department("Works")
+        Department.objects.filter(pk=works.pk).update(head=admin_user)
+        a_department("Hall", below=fresh(works))
+        other = a_department("Office")
+        chosen = {"action": "delete_selected", "_selected_action": [works.pk], "post": "yes"}
+        assert admin_client.post(LIST, chosen).status_code == 302
+        assert list(Department.objects.all()) == [other]
+
+    def test_what_names_a_department_is_said_before_it_is_deleted(self, admin_client, sandbox):
+        works = a_department("Works")
+        hall = a_department("Hall", below=fresh(works))
+        preset = a_preset(sandbox)
+        preset.departments.add(hall)
+        assert "The preset “Fire alarm” stays" in admin_client.get(page_of(works, "delete")).content.decode()
+        a_process(step(hall, key="first", title="Chief"))
+        page = admin_client.get(page_of(works, "delete")).content.decode()
+        assert "Cannot delete department" in page
+        assert "Rule: Travel › Chief › " in page
+        assert admin_client.post(page_of(works, "delete"), {"post": "yes"}).status_code == 200
+        chosen = {"action": "delete_selected", "_selected_action": [works.pk], "post": "yes"}
+        assert admin_client.post(LIST, chosen).status_code == 200
+        assert Department.objects.count() == 2
 
     def test_it_works_without_scripts(self, admin_client):
         works = a_department("Works")
@@ -286,7 +329,7 @@ class TestSuppressedNumbers:
         other = admin_client.post(f"{SUPPRESSED}find/", {"phone_number": "+12065550199"}, follow=True)
         assert other.request["PATH_INFO"] == SUPPRESSED
         assert "+1 206****0199 is not in the list" in other.content.decode()
-        assert admin_client.get(f"{SUPPRESSED}find/").status_code == 405
+        assert admin_client.get(f"{SUPPRESSED}find/")["Location"] == SUPPRESSED
 
     def test_numbers_cannot_be_guessed_by_filters(self, admin_client):
         SuppressedNumber.objects.create(phone_number=NUMBER)
@@ -443,3 +486,15 @@ class TestPresetsByCode:
         page = admin_client.post(TestPresets.ADD, form, follow=True).content.decode()
         assert "still reviewing SMS_1" in page
         assert NotificationPreset.objects.exists()
+
+
+def test_the_deletion_of_an_account_says_in_words_what_goes(admin_client, sandbox, broker):
+    ada = a_person("ada", "+12065550101")
+    a_department("Works", [ada])
+    a_preset(sandbox).users.add(ada)
+    notification = notify("fire")
+    expand(notification.pk)
+    page = admin_client.get(reverse("admin:auth_user_delete", args=[ada.pk])).content.decode()
+    for words in ("Works – ada", "Fire alarm – ada", f"Notification {notification.pk} – ada"):
+        assert words in page, words
+    assert not re.search(r"object \(\d+\)", page)

@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from sms_services.choices import MessageStatus
 from sms_services.exceptions import SmsError
@@ -16,8 +15,10 @@ from sms_services.exceptions import SmsError
 from ..api import cancel, pause, resume, retry_failed
 from ..expansion.pages import failures_of
 from ..models import Notification
+from .posting import posted
 
 CONTROL = "notifications.control_notification"
+_PAGE = "admin:notifications_notification_change"
 
 
 class Controls:
@@ -35,7 +36,7 @@ class Controls:
             *(
                 path(
                     f"<int:pk>/{step}/",
-                    self.admin_site.admin_view(require_POST(view)),  # type: ignore[attr-defined]
+                    self.admin_site.admin_view(posted(view, _PAGE)),  # type: ignore[attr-defined]
                     name=f"notifications_notification_{step}",
                 )
                 for step, view in steps.items()
@@ -97,7 +98,7 @@ class Controls:
             "notification": notification,
             "counts": counts,
             "left": counts[MessageStatus.SENT] + counts[MessageStatus.DELIVERED],
-            "page_url": reverse("admin:notifications_notification_change", args=[notification.pk]),
+            "page_url": reverse(_PAGE, args=[notification.pk]),
             **more,
         }
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]
@@ -105,4 +106,4 @@ class Controls:
 
 
 def _page_of(notification: Notification) -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.pk]))
+    return HttpResponseRedirect(reverse(_PAGE, args=[notification.pk]))

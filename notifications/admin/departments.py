@@ -17,9 +17,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from ..models import Department
+from ..models import Department, NotificationPreset
 from .fields import FoundOneField, Refreshable
-from .finding import DEPARTMENTS, USERS, department_names
+from .finding import DEPARTMENTS, MOST_NAMED, USERS, department_names
 from .members import Members, links, member_count
 
 #: Deeper ones are indented no further.
@@ -84,7 +84,6 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
     sortable_by = ()
     ordering = ("path",)
     search_fields = ("name",)
-    show_full_result_count = False
     fields = ("name", "parent", "head", "member_link")
     readonly_fields = ("member_link",)
 
@@ -120,6 +119,11 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
             return ("name", "parent", "head")
         return self.fields if self.has_change_permission(request, obj) else ("name", "head", "member_link")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new one has no page for its members yet."""
+        hint = _("Save it first: its members are added on a page of their own.")
+        return [(None, {"fields": self.get_fields(request, obj), **({} if obj else {"description": hint})})]
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "head":
             return FoundOneField(USERS, self.admin_site, label=capfirst(db_field.verbose_name), required=False)
@@ -149,11 +153,20 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
         lines: list[Any] = [names[pk] for pk in pks[:100]]
         if len(pks) > len(lines):
             lines.append("…")
+        presets = NotificationPreset.objects.filter(departments__in=pks).distinct()
+        lines += [
+            _("The preset “%(preset)s” stays, without what is deleted here.") % {"preset": preset}
+            for preset in presets[:100]
+        ]
         counts = {str(Department._meta.verbose_name_plural): len(pks)}
         if members := member_count(pks):
             counts[str(_("memberships"))] = members
         may_not = set() if self.has_delete_permission(request) else {str(Department._meta.verbose_name)}
         return lines, counts, may_not, _protecting(pks)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        """The tree reads only the paths; the heads that the list reads along are none of them."""
+        queryset.select_related(None).delete()
 
     @admin.display(description=_("name"))
     def indented_name(self, department: Department) -> SafeString:
@@ -175,13 +188,26 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
 
 
 def _protecting(pks: list[int]) -> list[str]:
-    """What keeps departments from being deleted, one line per kind of row."""
+    """What keeps departments from being deleted: some rows of each kind, with what they are parts of."""
     lines = []
-    for relation in Department._meta.related_objects:
+    for relation in Department._meta.get_fields(include_hidden=True):
         if getattr(relation, "on_delete", None) is not models.PROTECT:
             continue
-        count = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": pks}).count()
-        if count:
-            names = relation.related_model._meta
-            lines.append(f"{count} {names.verbose_name if count == 1 else names.verbose_name_plural}")
+        rows = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": pks}).order_by("pk")
+        shown = [f"{capfirst(row._meta.verbose_name)}: {_place(row)}" for row in rows[: MOST_NAMED + 1]]
+        lines += [*shown[:MOST_NAMED], "…"] if len(shown) > MOST_NAMED else shown
     return lines
+
+
+def _place(row: Any) -> str:
+    """A row after those with which it would go, as a step goes with its process."""
+    names: list[str] = []
+    while row is not None and len(names) < _DEEPEST:
+        names.insert(0, str(row))
+        owner = next((field for field in row._meta.concrete_fields if _goes_with(field)), None)
+        row = getattr(row, owner.name) if owner else None
+    return " › ".join(names)
+
+
+def _goes_with(field: Any) -> bool:
+    return field.is_relation and not field.null and field.remote_field.on_delete is models.CASCADE

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 from sms_services.admin.read_only import ReadOnly
 from sms_services.admin.reveal import refuse_unless
 from sms_services.admin.search import REVEAL
+from sms_services.choices import Purpose
 from sms_services.encryption import MASK
 from sms_services.error_pages import private_post
 from sms_services.placeholders import placeholder_names, render
@@ -42,6 +43,7 @@ _LOOKUPS = frozenset(
     {
         "status__exact",
         "service__id__exact",
+        "purpose",
         "key",
         "created_at__gte",
         "created_at__lt",
@@ -63,6 +65,19 @@ class PresetFilter(admin.SimpleListFilter):
         return rows.filter(key=self.value()) if self.value() else rows
 
 
+class PurposeFilter(admin.SimpleListFilter):
+    """What notifications can be for: no one-time codes."""
+
+    title = gettext_lazy("purpose")
+    parameter_name = "purpose"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, Any]]:
+        yield from (choice for choice in Purpose.choices if choice[0] != Purpose.OTP)
+
+    def queryset(self, request: HttpRequest, rows: Any) -> Any:
+        return rows.filter(purpose=self.value()) if self.value() else rows
+
+
 class NotificationChangeList(ChangeList):
     """Reads the counts of a whole page at once."""
 
@@ -79,7 +94,7 @@ class NotificationChangeList(ChangeList):
 class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.ModelAdmin):
     list_display = ("what", "standing", "progress", "went_wrong", "created_at", "created_by")
     list_display_links = ("what",)
-    list_filter = ("status", "created_at", PresetFilter, "service")
+    list_filter = ("status", PurposeFilter, "created_at", PresetFilter, "service")
     list_select_related = ("template", "created_by")
     list_per_page = 50
     sortable_by = ()
@@ -107,6 +122,8 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         asked = [kind for kind in ("asked_users", "asked_departments", "asked_roles") if self._asked(obj, kind)]
         if "asked_departments" in asked:
             asked.append("include_subdepartments")
+        if obj is not None and obj.retry_of_id:
+            asked = ["retried_people"]
         optional = ("key", "retry_of_link", "retries", "send_at", "expires_at")
         when = [line for line in optional if obj is None or self._has(obj, line)]
         return [
@@ -126,6 +143,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
             "asked_users",
             "asked_departments",
             "asked_roles",
+            "retried_people",
             "retry_of_link",
             "retries",
         )
@@ -177,7 +195,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         if notification.shown_counts is None:
             return "-"
         if notification.status == NotificationStatus.SCHEDULED and notification.send_at:
-            when = date_format(timezone.localtime(notification.send_at), "SHORT_DATETIME_FORMAT")
+            when = date_format(timezone.localtime(notification.send_at), "DATETIME_FORMAT")
             return _("Not before %(time)s") % {"time": when}
         progress = Progress(notification, notification.shown_counts)
         return render_to_string("admin/notifications/notification/small_bar.html", {"progress": progress})
@@ -221,6 +239,11 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
     @admin.display(description=gettext_lazy("roles"))
     def asked_roles(self, notification: Notification) -> str:
         return _named(notification, ROLES)
+
+    @admin.display(description=gettext_lazy("who"))
+    def retried_people(self, notification: Notification) -> str:
+        words = _("Those of %(notification)s whose text failed or was not delivered.")
+        return words % {"notification": notification.retry_of}
 
     @admin.display(description=gettext_lazy("retry of"))
     def retry_of_link(self, notification: Notification) -> SafeString | str:

@@ -54,7 +54,6 @@ class NotificationPresetAdmin(admin.ModelAdmin):
     list_display = ("name", "key", "service", "template", "recipients")
     list_filter = ("service",)
     search_fields = ("name", "key")
-    show_full_result_count = False
 
     class Media:
         css = {"all": ("sms_services/preview.css", "notifications/admin.css")}

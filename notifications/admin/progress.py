@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.admin.utils import display_for_value
 from django.db.models import Count
@@ -24,6 +25,7 @@ from sms_services.choices import ErrorKind, MessageStatus, SkipReason
 from sms_services.models import SmsMessage, SmsService
 
 from ..choices import NotificationStatus
+from ..expansion import pages
 from ..models import Notification, Recipient
 from ..models.notifications import Counts
 from ..rows import database
@@ -74,8 +76,9 @@ class Skipped:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """What failed alike."""
+    """What failed alike. ``query`` is the query string with which the list of the recipients shows them."""
 
+    query: str
     status: str
     label: str | Promise
     kind: str | Promise
@@ -288,6 +291,7 @@ def failures_of(notification: Notification, counts: Mapping[str, int]) -> Failur
     kinds = dict(ErrorKind.choices)
     groups = [
         FailureGroup(
+            urlencode({"status": status, "kind": kind, "code": code}),
             status,
             MessageStatus(status).label,
             kinds.get(kind, ""),
@@ -327,8 +331,14 @@ def page_parts(request: HttpRequest, progress: Progress, *, with_failures: bool 
         "may_pause": may_control and may_pause,
         "may_resume": may_control and status == NotificationStatus.PAUSED,
         "may_cancel": may_control and (may_pause or status == NotificationStatus.PAUSED),
-        "may_retry": may_control and bool(counts[MessageStatus.FAILED] or counts[MessageStatus.UNDELIVERED]),
+        "may_retry": may_control and _may_retry(notification, counts),
     }
+
+
+def _may_retry(notification: Notification, counts: Mapping[str, int]) -> bool:
+    """Whether anything failed that was not retried yet."""
+    failed = counts[MessageStatus.FAILED] or counts[MessageStatus.UNDELIVERED]
+    return bool(failed) and pages.failures_of(notification).exists()
 
 
 class Follows:

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 
-from sms_services.choices import MessageStatus, SkipReason
+from sms_services.choices import ErrorKind, MessageStatus, SkipReason
 from sms_services.models import SmsMessage
 from sms_services.phone_numbers import mask
 
@@ -57,11 +57,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Filter:
-    """What the list is filtered by: at most one of the two, and somebody's name."""
+    """What the list is filtered by: a status or a reason, and somebody's name.
+
+    ``alike`` are kind and code of an error: of those of a status, who failed by it.
+    """
 
     status: str = ""
     reason: str = ""
     search: str = ""
+    alike: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Filter":
@@ -71,7 +75,17 @@ class Filter:
         else:
             reason = ""
         search = request.GET.get("q", "").strip()[:150].replace("\x00", "")
-        return cls(status if status in MessageStatus.values else "", reason, search)
+        if status not in MessageStatus.values:
+            return cls("", reason, search)
+        kind, code = request.GET.get("kind"), request.GET.get("code", "")[:100].replace("\x00", "")
+        return cls(status, reason, search, (kind, code) if kind in ("", *ErrorKind.values) else None)
+
+    @property
+    def alike_label(self) -> str:
+        """Kind and code in words."""
+        kind, code = self.alike or ("", "")
+        label = str(dict(ErrorKind.choices).get(kind, _("without a kind of error")))
+        return f"{label} · {code}" if code else label
 
     def sources(self, notification: Notification) -> list[Source]:
         """Where to read, one after the other."""
@@ -87,7 +101,7 @@ class Filter:
             without = [Source(recipients.filter(skip_reason=reason), "pk", "pk") for reason in SkipReason.values]
             return [*without, Source(skipped, "pk", "message")]
         if self.status:
-            return [Source(messages.filter(status=self.status), "pk", "message")]
+            return [Source(messages.filter(status=self.status, **self._errors()), "pk", "message")]
         return [Source(recipients, "user", "user")]
 
     def matches(self) -> Q:
@@ -96,7 +110,11 @@ class Filter:
             return Q(skip_reason=self.reason) | Q(message__skip_reason=self.reason)
         if self.status == MessageStatus.SKIPPED:
             return Q(skip_reason__gt="") | Q(message__status=self.status)
-        return Q(message__status=self.status) if self.status else Q()
+        errors = {f"message__{name}": value for name, value in self._errors().items()}
+        return Q(message__status=self.status, **errors) if self.status else Q()
+
+    def _errors(self) -> dict[str, str]:
+        return dict(zip(("error_kind", "provider_code"), self.alike, strict=True)) if self.alike else {}
 
 
 @dataclass(frozen=True)

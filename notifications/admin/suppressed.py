@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from sms_services.admin.reveal import refuse_unless
 from sms_services.error_pages import private_post
@@ -16,6 +15,9 @@ from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import mask, normalize
 
 from ..models import SuppressedNumber
+from .posting import posted
+
+_LIST = "admin:notifications_suppressednumber_changelist"
 
 
 class SuppressedNumberForm(forms.ModelForm):
@@ -65,7 +67,7 @@ class SuppressedNumberAdmin(admin.ModelAdmin):
         return lookup.startswith("created_at__")
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(require_POST(self.find_view))
+        view = self.admin_site.admin_view(posted(self.find_view, _LIST))
         return [path("find/", view, name="notifications_suppressednumber_find"), *super().get_urls()]
 
     @private_post()
@@ -76,7 +78,7 @@ class SuppressedNumberAdmin(admin.ModelAdmin):
     def find_view(self, request: HttpRequest) -> HttpResponse:
         """Whether a number is in the list."""
         refuse_unless(request, "notifications.view_suppressednumber")
-        back = HttpResponseRedirect(reverse("admin:notifications_suppressednumber_changelist"))
+        back = HttpResponseRedirect(reverse(_LIST))
         try:
             number = normalize(request.POST.get("phone_number", ""))
         except InvalidPhoneNumber as error:

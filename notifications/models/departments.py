@@ -5,6 +5,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from treebeard.mp_tree import MP_Node
 
+from .links import name_links
+
 
 class Department(MP_Node):
     """A department with its members. Unless told otherwise, its sub-departments belong to it."""
@@ -30,3 +32,6 @@ class Department(MP_Node):
 
     def __str__(self) -> str:
         return self.name
+
+
+name_links(Department, "members")

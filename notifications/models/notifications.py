@@ -1,7 +1,7 @@
 """Notifications: one text to many people, and how far it is."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models, router
@@ -14,6 +14,7 @@ from sms_services.models import SmsBatch, SmsMessage, SmsService, SmsTemplate
 
 from ..choices import NotificationProblem, NotificationStatus
 from .audience import Audience
+from .links import name_links
 
 if TYPE_CHECKING:
     from .recipients import Recipient
@@ -61,8 +62,8 @@ class Notification(Audience):
     """One call of ``notify()``: the recipients asked for, and what they are sent.
 
     The wording, the template's code and the variables are frozen with it. ``variables`` are the same for everybody;
-    ``recipient_fields`` names, per variable, the field of each recipient's user that it is read from. Sensitive
-    variables are encrypted, and wiped when it is finished.
+    ``recipient_fields`` names, per variable, the field of each recipient's user that it is read from; a retry reads
+    nothing: its values stand in the old messages. Sensitive variables are encrypted, and wiped when it is finished.
 
     Recipients are resolved when it starts, in the order of their users' primary keys; ``cursor`` is the last one that
     was, ``expanded_at`` is set after the very last; ``problem`` says what stops that, as long as something does. A
@@ -161,3 +162,11 @@ class Notification(Audience):
             return self.final_segments
         messages = SmsMessage.objects.using(router.db_for_write(Notification)).filter(batch=self.batch_id)
         return messages.aggregate(count=models.Sum("segments"))["count"] or 0
+
+
+def numbered(row: Any) -> str:
+    """A row's notification, by its number: somebody may be in thousands, and the name of each would be two queries."""
+    return str(_("Notification %d") % row.notification_id)
+
+
+name_links(Notification, "users", "departments", "roles", label=numbered)

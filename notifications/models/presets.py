@@ -9,6 +9,7 @@ from sms_services.models import SmsService, SmsTemplate
 from sms_services.params import sensitive_names
 
 from .audience import Audience
+from .links import name_links
 
 
 class NotificationPreset(Audience):
@@ -52,3 +53,6 @@ class NotificationPreset(Audience):
 
     def _sensitive(self) -> set[str]:
         return sensitive_names(self.template.purpose if self.template_id else "", self.variables)
+
+
+name_links(NotificationPreset, "users", "departments", "roles")

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from sms_services.choices import SkipReason
 from sms_services.models import SmsMessage
 
-from .notifications import Notification
+from .notifications import Notification, numbered
 
 
 class Recipient(models.Model):
@@ -44,4 +44,7 @@ class Recipient(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(_("Recipient %d") % self.pk) if self.pk else ""
+        return f"{numbered(self)} – {self.user}" if self.pk else ""
+
+    def __repr__(self) -> str:
+        return f"<Recipient {self.pk}>"
