@@ -352,6 +352,7 @@ def test_lists_to_look_at_have_a_constant_number_of_queries(admin_client, django
             response = admin_client.get(reverse(f"admin:approvals_{model}_changelist"))
         assert len(response.context["cl"].result_list) >= count
         assert f"Trip {count}-{count - 1}" in response.text, "its request"
+        assert "approvals-cards" in response.text.partition("<body")[2].partition(">")[0]
         if model == "nodetext":
             assert '<td class="field-step">Manager</td>' in response.text
 

@@ -135,6 +135,7 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
 class TaskAdmin(ReadOnly, admin.ModelAdmin):
     """Who has to do what."""
 
+    change_list_template = "admin/approvals/cards.html"
     list_display = ("request", "visit", "user_name", "status", "since", "ended")
     list_display_links = ("request",)
     list_filter = ("status",)
@@ -174,6 +175,7 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin):
 class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
     """The history of all requests, newest first."""
 
+    change_list_template = "admin/approvals/cards.html"
     list_display = ("happened", "request", "kind", "who", "said")
     list_display_links = ("happened",)
     list_filter = ("kind",)

@@ -23,7 +23,8 @@ MANAGE = "approvals.manage_request"
 
 @admin.register(NodeText)
 class NodeTextAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("created", "about", "step", "reason", "state", "trouble", "notified")
+    change_list_template = "admin/approvals/cards.html"
+    list_display = ("created", "about", "step", "reason", "state", "outcome")
     list_display_links = ("created",)
     list_filter = ("state",)
     list_per_page = 50
@@ -107,13 +108,10 @@ class NodeTextAdmin(ReadOnly, admin.ModelAdmin):
         nodes = text.request.definition.nodes if text.request else ()
         return next((node.title for node in nodes if node.key == text.node_key), text.node_key)
 
-    @admin.display(description=gettext_lazy("problem"))
-    def trouble(self, text: NodeText) -> SafeString:
-        return cell(text.problem)
-
-    @admin.display(description=gettext_lazy("notification"))
-    def notified(self, text: NodeText) -> SafeString:
-        return cell(self.followed(text) if text.notification_id else None)
+    @admin.display(description=gettext_lazy("details"))
+    def outcome(self, text: NodeText) -> SafeString:
+        """Why nothing could be sent, or the notification that sends it."""
+        return cell(text.problem or (self.followed(text) if text.notification_id else ""))
 
     @admin.display(description=gettext_lazy("notification"))
     def followed(self, text: NodeText) -> SafeString | str:
