@@ -8,7 +8,7 @@ from .rows import requests, tasks
 
 @dataclass(frozen=True)
 class InboxCounts:
-    """How many there are in each list of somebody's inbox."""
+    """How many there are in each list of somebody's inbox. What was returned to them is something to do."""
 
     todo: int
     done: int
@@ -17,9 +17,9 @@ class InboxCounts:
 
 
 def counts(user: Any) -> InboxCounts:
-    """Four counts, each of one range of an index."""
+    """Five counts, each of one range of an index."""
     return InboxCounts(
-        todo=tasks().todo(user).count(),
+        todo=tasks().todo(user).count() + requests().returned_to(user).count(),
         done=tasks().done(user).count(),
         started=requests().started_by(user).count(),
         copied=tasks().copied_to(user).count(),

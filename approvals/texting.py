@@ -153,6 +153,16 @@ def hand_over(pk: int) -> None:
         texts().filter(pk=pk).update(sweep_at=None, **changes)
 
 
+def send_again(pk: int) -> bool:
+    """Hand over once more what could not be; ``False`` if it is not one that failed, so that it leaves once."""
+    with transaction.atomic(using=database()):
+        failed = texts().filter(pk=pk, state=TextState.FAILED)
+        if not failed.update(state=TextState.WAITING, problem=""):
+            return False
+        hand_over(pk)
+    return True
+
+
 def skip_handled(pk: int) -> None:
     """Skip what has not left yet of a text, for those who have nothing to do about it any more."""
     with transaction.atomic(using=database()):

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from .choices import EventKind, NodeKind, NodeMode, TaskStatus, VisitStatus
+from .choices import EventKind, NodeKind, NodeMode, RequestStatus, TaskStatus, VisitStatus
 from .definitions import NodeDefinition
 from .models import Event, NodeVisit, Request, Task
 from .rows import events, tasks, visits
@@ -110,9 +110,19 @@ class Station:
 
 @dataclass(frozen=True)
 class Happening:
+    kind: str
     words: str
     comment: str
     at: datetime
+
+    @property
+    def title(self) -> str:
+        return str(EventKind(self.kind).label)
+
+    @property
+    def state(self) -> str:
+        """What the picture shows where it is a part of the way."""
+        return SENT_BACK if self.kind == EventKind.RETURNED else DONE
 
 
 def stations_of(request: Request) -> list[Station]:
@@ -139,7 +149,18 @@ def history_of(request: Request) -> list[Happening]:
     """Everything that happened, oldest first. One query."""
     titles = _titles(request)
     rows = events().filter(request=request).select_related("visit").order_by("pk")
-    return [Happening(_sentence(event, titles), event.comment, event.at) for event in rows]
+    return [Happening(event.kind, _sentence(event, titles), event.comment, event.at) for event in rows]
+
+
+def last_return(request: Request, history: Sequence[Happening]) -> list[Happening]:
+    """How the round began, where it is not the first: the return, and the initiator's answer if it went back to them.
+
+    While it waits with them, the step that returned it says so.
+    """
+    if request.status == RequestStatus.RETURNED:
+        return []
+    turns = [each for each in history if each.kind in (EventKind.RETURNED, EventKind.RESUBMITTED)]
+    return turns[-2:] if turns and turns[-1].kind == EventKind.RESUBMITTED else turns[-1:]
 
 
 def returned_to(event: Event) -> str:

@@ -348,11 +348,20 @@ def test_lists_to_look_at_have_a_constant_number_of_queries(admin_client, django
         for number in range(count):
             row = submit(process, people[0], title=f"Trip {count}-{number}")
             NodeText.objects.create(
-                event_id=f"{row.pk}", process_title="Trip", node_key="a", kind="approval", reason="reached", request=row
+                event_id=f"{row.pk}",
+                process_title="Trip",
+                node_key="step-1",
+                kind="approval",
+                reason="reached",
+                request=row,
             )
         with django_assert_num_queries(queries):
             response = admin_client.get(reverse(f"admin:approvals_{model}_changelist"))
         assert len(response.context["cl"].result_list) >= count
+        assert f"Trip {count}-{count - 1}" in response.text, "its request"
+        assert "approvals-cards" in response.text.partition("<body")[2].partition(">")[0]
+        if model == "nodetext":
+            assert '<td class="field-step">Manager</td>' in response.text
 
 
 def columns(page):

@@ -138,6 +138,23 @@ def test_each_list_shows_its_own(people, as_user):
             assert [each for each in LISTS if getattr(counts, each)] == lists
 
 
+def test_what_was_returned_to_its_initiator_is_something_to_do(people, as_user):
+    process = a_process(step(people["bob"]))
+    rows = [submit(process, people["ann"], title=title) for title in ("To Rome", "To Oslo")]
+    send_back(task_of(rows[0], people["bob"]), people["bob"])
+    client, url = as_user(people["ann"]), reverse("approvals:todo")
+    shown = client.get(url)
+    assert [row.title for row in shown.context["returned"]] == ["To Rome"]
+    assert reverse("approvals:request", args=[rows[0].pk]) in shown.text
+    assert shown.context["counts"].todo == 1
+    assert "Nothing waits for you" not in shown.text
+    assert not client.get(url, {"q": "oslo"}).context["returned"]
+    withdraw(rows[0], people["ann"])
+    shown = client.get(url)
+    assert shown.context["counts"].todo == 0
+    assert "Nothing waits for you" in shown.text
+
+
 def test_somebody_elses_request_does_not_exist(people, as_user):
     row = submit(a_process(step(people["bob"])), people["ann"])
     client = as_user(people["eve"])
@@ -218,6 +235,9 @@ def test_a_returned_request_is_submitted_again(people, as_user):
     row = Request.objects.get()
     assert (row.title, row.data, row.status) == ("Rome, by train", {"reason": "New", "other": 1}, "running")
     assert task_of(row, people["bob"])
+    shown = page(as_user(people["bob"]), row).text.partition("How far it is")[2].partition("Everything that")[0]
+    for words in ("Bob returned it to its initiator.", "Which hotel?", "Ann submitted it again.", "As you asked"):
+        assert words in shown
 
 
 def test_a_request_is_returned_to_an_earlier_step(people, as_user):
@@ -227,6 +247,7 @@ def test_a_request_is_returned_to_an_earlier_step(people, as_user):
     assert told(response) == ["You have returned it."]
     assert task_of(row, people["bob"])
     assert [station.state for station in response.context["stations"]] == ["current", "ahead"]
+    assert "Look again" in response.text.partition("How far it is")[2].partition("Everything that")[0]
     assert response.context["history"][-2].words == "Cid returned it to “Step 1”."
 
 
@@ -278,6 +299,18 @@ def test_whoever_clicks_second_is_told_who_was_first(people, as_user, other):
     assert told(act(as_user(people["cid"]), row, other, user=people["cid"])) == ["Already approved by Bob."]
     assert told(act(as_user(people["bob"]), row, other, user=people["bob"])) == ["Already approved by Bob."]
     assert Event.objects.filter(kind="approved").count() == 1
+
+
+def test_whoever_comes_too_late_keeps_the_words_that_they_typed(people, as_user):
+    row = submit(a_process(step(people["bob"], people["cid"])), people["ann"])
+    act(as_user(people["bob"]), row, "approve", user=people["bob"], comment="Fine")
+    response = act(as_user(people["cid"]), row, "reject", user=people["cid"], comment="Long words\nof <mine>")
+    assert response.status_code == 409
+    assert "Already approved by Bob." in response.text
+    assert "Long words<br>of &lt;mine&gt;" in response.text.partition("Your comment was not saved")[2]
+    response = act(as_user(people["bob"]), row, "approve", user=people["bob"], comment="Fine")
+    assert told(response) == ["Already approved by Bob."]
+    assert "Your comment was not saved" not in response.text, "the first click has saved it"
 
 
 def test_a_comment_that_is_needed_is_asked_for_and_what_was_typed_is_kept(people, as_user):
@@ -539,7 +572,8 @@ def test_a_list_has_a_constant_number_of_queries(people, as_user, django_assert_
         for number in range(count):
             row = submit(process, people["bob"], title=f"{count}-{number}")
             approve(task_of(row, people["bob"]), people["bob"])
-        with django_assert_num_queries(7):  # session, user, four counts, the rows
+        # Session, user, five counts, the rows; what was returned.
+        with django_assert_num_queries(9 if tab == "todo" else 8):
             response = client.get(reverse(f"approvals:{tab}"))
         assert len(response.context["page"].rows) == (1 if count == 1 else 13)
 

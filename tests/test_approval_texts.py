@@ -11,7 +11,9 @@ from threading import Event, Thread
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import DatabaseError, Error, IntegrityError, OperationalError, connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.api import approve, reject, remind, resubmit, send_back, submit, transfer, withdraw
@@ -465,6 +467,46 @@ class TestBrokenParts:
         assert "Activate it in admin" in text.problem
         approve(task_of(request, ann), ann)
         assert to_do(request) == ["ben"]
+
+    def test_what_was_refused_is_sent_again_once(self, broker, people, texting, sandbox, client, admin_client):
+        ini, ann, ben, _cat = people
+        type(sandbox).objects.update(is_active=False)
+        request = submit(a_process(step(ann, ben, **texting)), ini)
+        text = NodeText.objects.get()
+        url = reverse("admin:approvals_nodetext_send_again", args=[text.pk])
+        page = reverse("admin:approvals_nodetext_change", args=[text.pk])
+        failed = f"?request__id__exact={request.pk}&amp;state__exact=failed"
+        assert failed in admin_client.get(reverse("admin:approvals_request_change", args=[request.pk])).text
+        assert url in admin_client.get(page).text
+        assert admin_client.get(url).url == page
+        assert "Activate it in admin" in admin_client.post(url, follow=True).text
+        assert NodeText.objects.get().state == TextState.FAILED
+        type(sandbox).objects.update(is_active=True)
+        staff = get_user_model().objects.create_user("staff", is_staff=True)
+        staff.user_permissions.add(Permission.objects.get(codename="view_nodetext"))
+        client.force_login(staff)
+        assert url not in client.get(page).text
+        assert client.post(url).status_code == 403
+        for words in ("It was handed over once more.", "There is nothing to send again."):
+            assert words in admin_client.post(url, follow=True).text
+            work(broker)
+        assert texted() == {number_of(ann): 1, number_of(ben): 1}
+        assert url not in admin_client.get(page).text
+        assert failed not in admin_client.get(reverse("admin:approvals_request_change", args=[request.pk])).text
+
+    def test_what_was_refused_goes_to_nobody_who_is_done(self, broker, people, texting, sandbox, admin_client):
+        ini, ann, ben, _cat = people
+        type(sandbox).objects.update(is_active=False)
+        request = submit(a_process(step(ann, **texting), step(ben)), ini)
+        type(sandbox).objects.update(is_active=True)
+        approve(task_of(request, ann), ann)
+        text = NodeText.objects.get()
+        url = reverse("admin:approvals_nodetext_send_again", args=[text.pk])
+        assert url not in admin_client.get(reverse("admin:approvals_nodetext_change", args=[text.pk])).text
+        assert "All were done already" in admin_client.post(url, follow=True).text
+        work(broker)
+        assert texted() == {}
+        assert NodeText.objects.get().state == TextState.SKIPPED
 
     def test_a_template_that_was_deleted_is_said_to_be(self, broker, people, texting):
         ini, ann, ben, _cat = people

@@ -83,6 +83,7 @@ def lists(user: Any) -> dict[str, Any]:
         "found": Task.objects.todo(user).matching("Request 1").for_list()[:PAGE],
         "to remind": Task.objects.to_remind(now)[:PAGE],
         "to escalate": Task.objects.to_escalate(now)[:PAGE],
+        "returned": Request.objects.returned_to(user).for_list()[:PAGE],
         "counted": Task.objects.todo(user),
     }
 

@@ -8,13 +8,14 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext, pgettext_lazy
 
 from sms_services.admin.read_only import ReadOnly
 
-from ..choices import EventKind
+from ..choices import EventKind, TextState
 from ..models import Event, Request, Task
 from ..timeline import PAUSED_BECAUSE, returned_to
-from .showing import EMPTY, shown
+from .showing import EMPTY, cell, moment, shown
 
 
 class PausedFilter(admin.SimpleListFilter):
@@ -63,7 +64,7 @@ class EventInline(AboutOthers, Rows):
 
 @admin.register(Request)
 class RequestAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("title", "process", "initiator_name", "status", "created_at", "finished_at")
+    list_display = ("title", "process", "initiator_name", "status", "submitted", "finished")
     list_filter = ("status", PausedFilter, "process")
     list_select_related = ("process",)
     list_per_page = 50
@@ -81,6 +82,7 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
         "round",
         "created_at",
         "finished_at",
+        "sent_texts",
         "page",
     )
     readonly_fields = fields
@@ -89,6 +91,14 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
     class Media:
         css = {"all": ("approvals/admin.css",)}
 
+    @admin.display(description=_("submitted"))
+    def submitted(self, request: Request) -> SafeString:
+        return moment(request.created_at, _("Submitted:"))
+
+    @admin.display(description=pgettext_lazy("approvals", "finished"))
+    def finished(self, request: Request) -> SafeString:
+        return moment(request.finished_at, _("Finished:"))
+
     @admin.display(description=_("subject"))
     def about(self, request: Request) -> str:
         return str(request.subject or EMPTY)
@@ -96,6 +106,21 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(description=_("data"))
     def what_was_submitted(self, request: Request) -> SafeString | str:
         return shown(request.data)
+
+    @admin.display(description=_("texts"))
+    def sent_texts(self, request: Request) -> SafeString | str:
+        """How many there are, with a link to them; and to those that failed, where they can be sent again."""
+        count, failed = request.texts.count(), request.texts.filter(state=TextState.FAILED).count()
+        if not count:
+            return EMPTY
+        url = f"{reverse('admin:approvals_nodetext_changelist')}?request__id__exact={request.pk}"
+        words = ngettext("%(count)d text", "%(count)d texts", count) % {"count": count}
+        link = format_html('<a href="{}">{}</a>', url, words)
+        if not failed:
+            return link
+        words = ngettext("%(count)d could not be sent", "%(count)d could not be sent", failed) % {"count": failed}
+        problem = '{} · <a href="{}&amp;state__exact={}" class="approvals-bad">{}</a>'
+        return format_html(problem, link, url, TextState.FAILED.value, words)
 
     @admin.display(description=_("page"))
     def page(self, request: Request) -> SafeString | str:
@@ -110,7 +135,8 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
 class TaskAdmin(ReadOnly, admin.ModelAdmin):
     """Who has to do what."""
 
-    list_display = ("request", "visit", "user_name", "status", "pending_at", "closed_at")
+    change_list_template = "admin/approvals/cards.html"
+    list_display = ("request", "visit", "user_name", "status", "since", "ended")
     list_display_links = ("request",)
     list_filter = ("status",)
     list_select_related = ("request", "visit")
@@ -136,13 +162,22 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin):
     class Media:
         css = {"all": ("approvals/admin.css",)}
 
+    @admin.display(description=_("their turn since"))
+    def since(self, task: Task) -> SafeString:
+        return moment(task.pending_at, _("Their turn since:"))
+
+    @admin.display(description=_("ended"))
+    def ended(self, task: Task) -> SafeString:
+        return moment(task.closed_at, _("Ended:"))
+
 
 @admin.register(Event)
 class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
     """The history of all requests, newest first."""
 
-    list_display = ("at", "request", "kind", "actor_name", "comment")
-    list_display_links = ("at",)
+    change_list_template = "admin/approvals/cards.html"
+    list_display = ("happened", "request", "kind", "who", "said")
+    list_display_links = ("happened",)
     list_filter = ("kind",)
     list_select_related = ("request",)
     list_per_page = 50
@@ -156,6 +191,18 @@ class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
 
     class Media:
         css = {"all": ("approvals/admin.css",)}
+
+    @admin.display(description=_("when"))
+    def happened(self, event: Event) -> SafeString:
+        return moment(event.at)
+
+    @admin.display(description=pgettext_lazy("approvals", "who"))
+    def who(self, event: Event) -> SafeString:
+        return cell(event.actor_name)
+
+    @admin.display(description=_("comment"))
+    def said(self, event: Event) -> SafeString:
+        return cell(event.comment)
 
     @admin.display(description=_("details"))
     def more(self, event: Event) -> str:

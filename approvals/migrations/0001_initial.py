@@ -321,6 +321,10 @@ class Migration(migrations.Migration):
             model_name='request',
             index=models.Index(fields=['status', 'id'], name='approval_request_status'),
         ),
+        migrations.AddIndex(
+            model_name='request',
+            index=models.Index(fields=['initiator', 'status', 'id'], name='approval_request_returned'),
+        ),
         migrations.AddConstraint(
             model_name='request',
             constraint=models.CheckConstraint(condition=models.Q(('status__in', ['running', 'returned', 'approved', 'rejected', 'withdrawn'])), name='approval_request_status_known'),

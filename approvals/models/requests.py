@@ -23,6 +23,10 @@ class RequestQuerySet(models.QuerySet["Request"]):
         """The inbox's “Started by me”, newest first."""
         return self.filter(initiator=user).order_by("-pk")
 
+    def returned_to(self, user: Any) -> "RequestQuerySet":
+        """Those that wait for their initiator, who can resubmit or withdraw them; newest first."""
+        return self.filter(initiator=user, status=RequestStatus.RETURNED).order_by("-pk")
+
     def visible_to(self, user: Any) -> "RequestQuerySet":
         """Those that a user has something to do with, or all for those who may view or manage requests."""
         if user.is_active and any(user.has_perm(f"approvals.{may}_request") for may in ("view", "manage")):
@@ -123,6 +127,7 @@ class Request(models.Model):
             models.Index(fields=["process", "status", "id"], name="approval_request_process"),
             models.Index(fields=["content_type", "object_id"], name="approval_request_subject"),
             models.Index(fields=["status", "id"], name="approval_request_status"),
+            models.Index(fields=["initiator", "status", "id"], name="approval_request_returned"),
         ]
 
     def __str__(self) -> str:

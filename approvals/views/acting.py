@@ -159,6 +159,9 @@ def _answer(
     try:
         do()
     except Conflict as conflict:
+        unsaved = _unsaved(request, conflict)
+        if unsaved:
+            return show(request, visible_request(request, row.pk), Failed(action, str(conflict), {}, task, unsaved))
         messages.warning(request, str(conflict))
     except (NotAllowed, Throttled) as refused:
         data = {name: request.POST.get(name, "") for name in ("comment", "to")}
@@ -166,3 +169,9 @@ def _answer(
     else:
         messages.success(request, str(words))
     return redirect("approvals:request", row.pk)
+
+
+def _unsaved(request: HttpRequest, conflict: Conflict) -> str:
+    """The comment of whoever came too late; not that of a second click, as the first one has saved it."""
+    event = conflict.event
+    return "" if event is not None and event.actor_id == request.user.pk else _comment(request)

@@ -15,13 +15,16 @@ from ..rows import requests, tasks
 
 #: Longer ones find nothing anyway.
 _LONGEST_SEARCH = 100
+#: Of what was returned, above the tasks; more of them are under “Started by me”.
+MOST_RETURNED = 25
 
 
 @never_cache
 @login_required
 @require_safe
 def todo(request: HttpRequest) -> HttpResponse:
-    return _list(request, "todo", tasks().todo(request.user))
+    """Tasks, and above those of the first page what was returned to its initiator."""
+    return _list(request, "todo", tasks().todo(request.user), returned=requests().returned_to(request.user))
 
 
 @never_cache
@@ -45,8 +48,14 @@ def copied(request: HttpRequest) -> HttpResponse:
     return _list(request, "copied", tasks().copied_to(request.user))
 
 
-def _list(request: HttpRequest, tab: str, rows: "QuerySet[Any]") -> HttpResponse:
+def _list(request: HttpRequest, tab: str, rows: "QuerySet[Any]", returned: Any = None) -> HttpResponse:
     words = request.GET.get("q", "").replace("\x00", "").strip()[:_LONGEST_SEARCH]
-    found: Any = rows.matching(words) if words else rows  # type: ignore[attr-defined]
-    context = {"tab": tab, "words": words, "page": page_of(found.for_list(), request), "counts": counts(request.user)}
+    page = page_of(_found(rows, words), request)
+    context = {"tab": tab, "words": words, "page": page, "counts": counts(request.user)}
+    if returned is not None and not page.newest:
+        context["returned"] = _found(returned, words)[:MOST_RETURNED]
     return render(request, f"approvals/{tab}.html", context)
+
+
+def _found(rows: Any, words: str) -> Any:
+    return (rows.matching(words) if words else rows).for_list()

@@ -20,7 +20,7 @@ from ..inbox import counts
 from ..models import Request
 from ..options import Options
 from ..rows import requests
-from ..timeline import history_of, stations_of
+from ..timeline import history_of, last_return, stations_of
 
 MOST_FOUND = 20
 
@@ -29,13 +29,19 @@ MOST_FOUND = 20
 class Failed:
     """An action that was refused: the page shows why, and what was typed in the form that it came from.
 
-    ``task`` is the id of the task that it was about, if it was about one.
+    ``task`` is the id of the task that it was about, if it was about one. ``unsaved`` is a comment whose form may have
+    gone, because somebody was faster.
     """
 
     action: str
     words: str
     data: dict[str, Any] = field(default_factory=dict)
     task: int | None = None
+    unsaved: str = ""
+
+    @property
+    def status_code(self) -> int:
+        return 409 if self.unsaved else 422
 
 
 @never_cache
@@ -56,20 +62,21 @@ def visible_request(request: HttpRequest, pk: int) -> Request:
 
 
 def show(request: HttpRequest, row: Request, failed: Failed | None = None, form: Any = None) -> HttpResponse:
-    options = options_for(row, request.user)
+    options, history = options_for(row, request.user), history_of(row)
     context = {
         "row": row,
         "options": options,
         "comments": Comments.of(options),
         "stations": stations_of(row),
-        "history": history_of(row),
+        "history": history,
+        "last_return": last_return(row, history),
         "counts": counts(request.user),
         "failed": failed,
         "subject_template": _subject_template(row),
         "resubmit_form": form or (ResubmitForm(row) if options.can_resubmit else None),
         **_found(request, options),
     }
-    return render(request, "approvals/request.html", context, status=422 if failed else 200)
+    return render(request, "approvals/request.html", context, status=failed.status_code if failed else 200)
 
 
 @dataclass(frozen=True)
