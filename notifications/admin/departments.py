@@ -154,7 +154,10 @@ class DepartmentAdmin(Members, admin.ModelAdmin):
         if len(pks) > len(lines):
             lines.append("…")
         presets = NotificationPreset.objects.filter(departments__in=pks).distinct()
-        lines += [_("The preset “%(preset)s” stays, without what is deleted here.") % {"preset": preset} for preset in presets[:100]]
+        lines += [
+            _("The preset “%(preset)s” stays, without what is deleted here.") % {"preset": preset}
+            for preset in presets[:100]
+        ]
         counts = {str(Department._meta.verbose_name_plural): len(pks)}
         if members := member_count(pks):
             counts[str(_("memberships"))] = members
