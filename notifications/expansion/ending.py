@@ -88,8 +88,8 @@ def all_left(rows: NotificationQuerySet) -> NotificationQuerySet:
 def _first_to_leave() -> Subquery:
     """A message of a notification that is queued or being sent, if there is one.
 
-    Asked for in the order of the batch's index, whose place the range finds: however many have left and whatever
-    the database believes of the table, one entry of that index is read.
+    Asked for in the order of the batch's index, which so serves it better than any other, also where PostgreSQL's
+    statistics do not know the batch yet. The range finds the place in it: what has left is not read.
     """
     waiting = (MessageStatus.QUEUED, MessageStatus.SENDING)
     messages = SmsMessage.objects.using(database()).filter(stands_at(*waiting), batch=OuterRef("batch"))
