@@ -7,6 +7,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.urls import reverse
 
+from notifications.models import NotificationPreset
 from sms_services.addresses import seal
 from sms_services.models import (
     AlibabaCloudSms,
@@ -426,6 +427,15 @@ def test_a_service_in_use_cannot_be_deleted_and_the_page_says_by_what(admin_clie
     assert SmsService.objects.filter(pk=service.pk).exists()
     action = {"action": "delete_selected", "_selected_action": [service.pk], "post": "yes"}
     admin_client.post(reverse("admin:sms_services_smsservice_changelist"), action)
+    assert SmsService.objects.filter(pk=service.pk).exists()
+
+
+def test_what_names_a_service_without_a_way_back_keeps_it_too(admin_client, service):
+    template = SmsTemplate.objects.create(key="hello", name="Hello", text="Hello", purpose="notification")
+    NotificationPreset.objects.create(key="alarm", name="Alarm", service=service, template=template)
+    url = reverse("admin:sms_services_smsservice_delete", args=[service.pk])
+    assert "Main: 1 preset" in admin_client.get(url).content.decode()
+    assert admin_client.post(url, {"post": "yes"}).status_code == 200
     assert SmsService.objects.filter(pk=service.pk).exists()
 
 
