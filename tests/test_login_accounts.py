@@ -24,7 +24,7 @@ from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
 from login_mobile.exceptions import Refusal
 from login_mobile.flows import entering, numbers
 from login_mobile.flows.entering import Verified
-from login_mobile.models import Challenge, MobileLogin, MobileNumber, ReviewNumber
+from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
 from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 from tests.login_under_test import (
     GENEROUS,
@@ -655,11 +655,39 @@ class TestChanging:
         assert error(ada.post("number/request", {"phone": NUMBER})) == (409, "already_bound")
         assert Challenge.objects.count() == 1
 
+    def test_it_is_counted_so_that_guesses_do_not_find_it_out(self, ada, login, clock):
+        """The pages mask four of its digits, to whoever sits before a session that was left open too."""
+        lift_limits(NUMBER)  # of the code to log in with
+        for _ in range(5):
+            clock.shift(61)
+            assert error(ada.post("number/request", {"phone": NUMBER})) == (409, "already_bound")
+        clock.shift(61)
+        for phone in (OTHER, NUMBER):
+            assert error(ada.post("number/request", {"phone": phone})) == (429, "throttled")
+
+    def test_nor_do_they_where_its_numbers_are_paused(self, ada, login, clock):
+        clock.shift(61)
+        key = Pause.key_of(login.pk, "country", "US")
+        Pause.objects.create(login=login, scope="country", value="US", active_key=key)
+        for phone in (OTHER, NUMBER):
+            assert error(ada.post("number/request", {"phone": phone})) == (503, "paused")
+
     def test_unless_nobody_has_used_it_for_long_then_that_confirms_it(self, ada, clock):
         MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
         clock.shift(61)
         assert proved(ada, NUMBER).json() == {"phone": NUMBER}
         assert not MobileNumber.objects.get().is_stale(1, timezone.now())
+
+    def test_by_whichever_login_sends_people_to_confirm_it(self, ada, login, clock):
+        """Some other one that is in use; the default one opens the account with it."""
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=40))
+        shop = a_login(key="shop", name="Shop", is_default=False, recycled_after_days=30, is_active=False)
+        clock.shift(61)
+        assert error(ada.post("number/request", {"phone": NUMBER})) == (409, "already_bound")
+        MobileLogin.objects.filter(pk=shop.pk).update(is_active=True)
+        clock.shift(61)
+        assert proved(ada, NUMBER).json() == {"phone": NUMBER}
+        assert MobileNumber.objects.get().last_used_at > timezone.now() - timedelta(minutes=1)
 
     def test_removing_it(self, ada, front_end, heard, clock):
         user = User.objects.get()

@@ -132,6 +132,9 @@ def test_every_form_needs_its_token(login, broker):
 def test_next_leads_to_this_host_only(visitor, login, evil):
     page = visitor.get("/login/", {"next": evil}).content.decode()
     assert 'name="next"' not in page.split("</main>")[0]
+    refused = visitor.get("/login/", {"next": evil, "config": "nope"}).content.decode()
+    for shown in (page, refused):
+        assert 'href="/admin/login/"' in shown
     visitor.ask(next=evil)
     assert visitor.enter().url == ACCOUNT
 
@@ -424,6 +427,16 @@ def test_an_inactive_user_and_staff_are_refused_after_the_code_only(visitor):
     assert visitor.get(CODE).url == "/login/"
 
 
+def test_staff_who_are_refused_go_on_with_a_password_to_where_they_wanted(visitor):
+    a_login(key="shop")
+    a_user(NUMBER, is_staff=True)
+    refused = visitor.get("/login/?next=/approvals/done/&config=nope")
+    visitor.ask(url="/login/?next=/approvals/done/&config=shop")
+    for page in (refused, visitor.enter()):
+        assert 'href="/admin/login/?next=%2Fapprovals%2Fdone%2F"' in page.content.decode()
+    assert 'href="/login/?config=shop&amp;next=%2Fapprovals%2Fdone%2F"' in page.content.decode()
+
+
 def test_trouble_with_the_provider_is_told_on_the_next_page(visitor, login, broker, monkeypatch):
     visitor.ask("+1 206 555 0151")  # the sandbox refuses this one
     page = text(visitor.get(CODE))
@@ -522,17 +535,30 @@ def test_the_pages_of_an_account_go_by_the_login_by_which_somebody_came(visitor,
     assert [row.text.reveal() for row in texts if "code" not in row.text.reveal()] == ["Told by the shop."] * 2
 
 
-def test_an_account_takes_another_login_from_the_address_and_forgets_one_that_is_gone(ada):
+def test_an_account_takes_another_login_from_the_address_while_it_is_in_use(ada):
     shop = a_login(key="shop", name="Shop", is_default=False, regions=["CN"])
     assert ada.get(f"{ACCOUNT}?config=nope").status_code == 404
     assert ada.get("/login/?config=shop&next=/").url == ACCOUNT
     assert "China (+86)" in ada.get("/login/number/").content.decode()
     assert "<select" not in ada.get("/login/number/").content.decode()
     MobileLogin.objects.filter(pk=shop.pk).update(is_active=False)
-    assert ada.get("/login/number/").status_code == 403
-    assert ada.get(f"{ACCOUNT}?config=shop").status_code == 200
+    assert "<select" in ada.get("/login/number/").content.decode()
+    assert "<select" in ada.get("/login/number/?config=shop").content.decode()
+    later(ada)
+    assert ada.submit(f"{CONFIRM}?config=shop").url == "/login/confirm/code/"
+    MobileLogin.objects.filter(pk=shop.pk).update(is_active=True)
+    assert ada.enter(url="/login/confirm/code/?config=shop").url == ACCOUNT
+    assert "<select" not in ada.get("/login/number/").content.decode()
     shop.delete()
     assert "<select" in ada.get("/login/number/").content.decode()
+
+
+def test_a_login_without_the_country_of_ones_number_confirms_by_it_and_by_a_new_code(ada):
+    a_login(key="shop", name="Shop", is_default=False, regions=["CN"], **GENEROUS)
+    later(ada)
+    assert ada.submit(f"{CONFIRM}?config=shop&next=/login/number/").url == "/login/confirm/code/"
+    assert ada.submit("/login/confirm/code/", resend="1").url == "/login/confirm/code/"
+    assert ada.enter(url="/login/confirm/code/").url == "/login/number/"
 
 
 def test_who_it_is_is_confirmed_by_password_too(visitor, login):

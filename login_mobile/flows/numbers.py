@@ -21,7 +21,7 @@ from .finding import get_login
 from .notices import send_notice
 from .proving import Proof, dead, prove
 from .reauthenticating import require_recent
-from .requesting import PendingCode, open_challenge
+from .requesting import PendingCode, count_request, open_challenge
 
 _PURPOSES = frozenset({Purpose.BIND, Purpose.CHANGE})
 _Result = TypeVar("_Result")
@@ -33,7 +33,8 @@ def request_number(
     """Ask for a code to add a number to the account of ``request.user``, or to put it in the place of the one it has.
 
     Whether somebody else has the number is not told before it is proved. The number that the account has already may
-    be given if nobody has logged in with it for so long that it does not open the account any more: that confirms it.
+    be given if nobody has logged in with it for so long that some login does not open the account with it any more:
+    that confirms it.
 
     Raises:
         Refusal: as ``request_code``; and ``not_authenticated``, ``reauthentication_required``, ``already_bound``: it
@@ -45,7 +46,9 @@ def request_number(
     number = parse_number(phone, login, region)
     own = _own(user)
     is_same = own is not None and own.number == number.e164
-    if own is not None and is_same and not own.is_stale(login.recycled_after_days, timezone.now()):
+    if own is not None and is_same and _opens_everywhere(own):
+        # Counted like any other number, a known browser's too: else guesses would find out what the pages mask.
+        count_request(request, login, number, known=False, user=user)
         raise Refusal(ErrorCode.ALREADY_BOUND)
     purpose = Purpose.BIND if own is None or is_same else Purpose.CHANGE
     return open_challenge(request, login, number, purpose, user)
@@ -135,6 +138,13 @@ def _overtaken(proof: Proof, user: Any, own: MobileNumber | None) -> Refusal | N
 
 def _own(user: Any) -> MobileNumber | None:
     return MobileNumber.objects.using(database()).filter(user=user).first()
+
+
+def _opens_everywhere(own: MobileNumber) -> bool:
+    """Whether a number was used lately enough for every login that is in use."""
+    logins = MobileLogin.objects.using(database()).filter(is_active=True)
+    now = timezone.now()
+    return not any(own.is_stale(days, now) for days in logins.values_list("recycled_after_days", flat=True))
 
 
 def _bind(request: HttpRequest, proof: Proof, user: Any) -> MobileNumber:

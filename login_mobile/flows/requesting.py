@@ -87,18 +87,19 @@ def resend_code(request: HttpRequest, token: object) -> PendingCode:
     login, number = get_login(challenge.login), number_of(challenge.phone_number)
     if challenge.created_at < timezone.now() - RESENDABLE_FOR:
         raise Refusal(ErrorCode.EXPIRED)
-    if number.country not in login.regions:  # an admin may have closed a country meanwhile
+    purpose = Purpose(challenge.purpose)
+    # An admin may have closed a country meanwhile. The number that an account has confirms who it is all the same.
+    if number.country not in login.regions and purpose != Purpose.REAUTHENTICATE:
         raise Refusal(ErrorCode.REGION_NOT_ALLOWED)
-    return open_challenge(request, login, number, Purpose(challenge.purpose), challenge.user)
+    return open_challenge(request, login, number, purpose, challenge.user)
 
 
 def open_challenge(
     request: HttpRequest, login: MobileLogin, number: Number, purpose: Purpose, user: Any = None
 ) -> PendingCode:
     """Count, store, and leave the rest to a worker."""
-    refuse_open_transaction()
     known = known_device(request, number.e164)
-    _count(request, login, number, known, user)
+    count_request(request, login, number, known=known, user=user)
     token = new_token()
     challenge = _store(login, number, purpose, user, token, known)
     ring([challenge.pk])
@@ -110,7 +111,14 @@ def open_challenge(
     )
 
 
-def _count(request: HttpRequest, login: MobileLogin, number: Number, known: bool, user: Any) -> None:
+def count_request(request: HttpRequest, login: MobileLogin, number: Number, *, known: bool, user: Any = None) -> None:
+    """Count that somebody asks for a code, if all limits allow it.
+
+    Raises:
+        Refusal: ``paused``, ``throttled``, ``unavailable``.
+        OpenTransaction: a transaction is open.
+    """
+    refuse_open_transaction()
     counters = [
         limits.sends(login, number.e164, known),
         *([limits.user_sends(login, user.pk)] if user else []),

@@ -30,7 +30,7 @@ from ..rows import database
 from .codes import Way, code_page
 from .login import OF_THE_NUMBER, kept_number
 from .notices import Notice, answer
-from .pending import IDENTITY, NUMBER, Pending, forget, keep_config, kept_config, safe_next
+from .pending import IDENTITY, NUMBER, Pending, forget, given_next, keep_config, kept_config, safe_next
 from .protection import Page, page
 
 _NEWS = "login_mobile_news"
@@ -211,16 +211,16 @@ IDENTITY_WAY = Way(
 
 
 def _take_config(request: HttpRequest) -> None:
-    """Keep the configuration that the address names. One that is switched off too: a number can be removed by it."""
+    """Go by the configuration that the address names, else by the one that is kept: while it is in use."""
     if key := request.GET.get("config", ""):
         try:
-            get_login(key)
+            keep_config(request, get_login(key).key)
         except Refusal as refusal:
-            if refusal.code == ErrorCode.UNKNOWN_CONFIG:
+            if refusal.code != ErrorCode.DISABLED:
                 raise
-        keep_config(request, key)
-    elif (kept := kept_config(request)) and not MobileLogin.objects.using(database()).filter(key=kept).exists():
-        keep_config(request, "")  # it was deleted meanwhile
+    in_use = MobileLogin.objects.using(database()).filter(is_active=True)
+    if (kept := kept_config(request)) and not in_use.filter(key=kept).exists():
+        keep_config(request, "")  # it was switched off or deleted meanwhile
 
 
 def _require_recent(request: HttpRequest) -> None:
@@ -244,8 +244,7 @@ def _has_password(request: HttpRequest) -> bool:
 
 
 def _next(request: HttpRequest) -> str:
-    given = request.POST if request.method == "POST" else request.GET
-    return safe_next(request, given.get(REDIRECT_FIELD_NAME, "")) or reverse("login_mobile:account")
+    return given_next(request) or reverse("login_mobile:account")
 
 
 def _redirect(name: str, request: HttpRequest) -> HttpResponse:

@@ -15,7 +15,7 @@ from ..choices import ChallengeState
 from ..exceptions import ErrorCode, Refusal
 from ..forms import CodeForm
 from .notices import NEW_CODE, TROUBLE, Notice, answer, refusal_page, waiting_time
-from .pending import Pending, forget
+from .pending import Pending, forget, safe_next
 
 #: Refusals that are about what stands in the field.
 _OF_THE_FIELD = frozenset({ErrorCode.MALFORMED_CODE, ErrorCode.WRONG_CODE})
@@ -61,11 +61,19 @@ def code_page(request: HttpRequest, way: Way) -> HttpResponse:
     except Refusal as refusal:
         if refusal.code in _FINAL:
             forget(request, way.name)
-            return refusal_page(request, refusal, back=reverse(way.start))
+            next_url = safe_next(request, pending.next)
+            back = _start(way, config=pending.config, next=next_url)
+            return refusal_page(request, refusal, back=back, next_url=next_url)
         if refusal.code in _OF_THE_FIELD:
             form.refuse("code", refusal.message)
             return shown.page(form, None, refusal)
         return shown.page(CodeForm.of(status), Notice.of(refusal), refusal)
+
+
+def _start(way: Way, **query: str) -> str:
+    """The first page of a way, with those of these that are not empty."""
+    given = urlencode({name: value for name, value in query.items() if value})
+    return f"{reverse(way.start)}?{given}" if given else reverse(way.start)
 
 
 def _status(request: HttpRequest, way: Way) -> tuple[Pending | None, CodeStatus | None]:
@@ -110,7 +118,6 @@ class _Shown:
 
     def page(self, form: CodeForm, notice: Notice | None, refusal: Refusal | None = None) -> HttpResponse:
         is_dead = _problem(self.status) is not None or (refusal is not None and refusal.code in _DEAD)
-        change = {"change": "1"} | ({"config": self.pending.config} if self.pending.config else {})
         context: dict[str, Any] = {
             "form": form,
             "notice": notice,
@@ -120,7 +127,7 @@ class _Shown:
             "masked_number": mask(self.status.phone_number),
             "resend_after": self.status.retry_after,
             "resend_wait": waiting_time(self.status.retry_after),
-            "change_number_url": self.way.changes_number and f"{reverse(self.way.start)}?{urlencode(change)}",
+            "change_number_url": self.way.changes_number and _start(self.way, change="1", config=self.pending.config),
         }
         return answer(self.request, "code.html", context, refusal)
 

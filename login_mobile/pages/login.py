@@ -26,7 +26,7 @@ from ..models import MobileLogin
 from ..numbers import number_of
 from .codes import Way, code_page
 from .notices import Notice, answer
-from .pending import LOGIN, Pending, after_login, forget, keep_config, safe_next
+from .pending import LOGIN, Pending, after_login, forget, given_next, keep_config
 from .protection import page
 
 #: Refusals that are about the number, and stand at its field.
@@ -42,7 +42,7 @@ def login(request: HttpRequest) -> HttpResponse:
     In the address, ``config`` names a login, ``next`` says where to go afterwards, and ``change`` keeps the number.
     """
     given = request.POST if request.method == "POST" else request.GET
-    next_url, key = safe_next(request, given.get("next", "")), given.get("config", "")
+    next_url, key = given_next(request), given.get("config", "")
     if request.user.is_authenticated and request.method != "POST":
         if key:
             keep_config(request, get_login(key).key)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..exceptions import Refusal
+from .pending import given_next
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,15 @@ def answer(
     return response
 
 
-def refusal_page(request: HttpRequest, refusal: Refusal, *, back: str = "") -> HttpResponse:
-    """A refusal where there is no form that it could stand above. ``back``: where to begin anew."""
-    return answer(request, "refused.html", {"notice": Notice.of(refusal), "back": back}, refusal)
+def refusal_page(
+    request: HttpRequest, refusal: Refusal, *, back: str = "", next_url: str | None = None
+) -> HttpResponse:
+    """A refusal where there is no form that it could stand above.
+
+    Args:
+        back: where to begin anew.
+        next_url: where somebody wanted to go, on this host; ``None``: what the request says. Another way to log in
+            may lead there.
+    """
+    next_url = given_next(request) if next_url is None else next_url
+    return answer(request, "refused.html", {"notice": Notice.of(refusal), "back": back, "next": next_url}, refusal)

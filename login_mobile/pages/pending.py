@@ -7,6 +7,7 @@ The token is of use for whoever can read the session, as the session itself is; 
 from dataclasses import dataclass, field
 
 from django.conf import global_settings, settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -64,6 +65,12 @@ def safe_next(request: HttpRequest, url: str) -> str:
     here = {request.get_host()}
     is_safe = url_has_allowed_host_and_scheme(url, allowed_hosts=here, require_https=request.is_secure())
     return url if is_safe and len(url) <= _LONGEST else ""
+
+
+def given_next(request: HttpRequest) -> str:
+    """The same of what the request says."""
+    given = request.POST if request.method == "POST" else request.GET
+    return safe_next(request, given.get(REDIRECT_FIELD_NAME, ""))
 
 
 def after_login(request: HttpRequest, next_url: str) -> str:
