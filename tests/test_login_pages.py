@@ -188,7 +188,8 @@ def test_a_project_says_where_to_go_after_a_login(visitor, login, settings):
 
 
 def test_logging_out_is_a_post(ada):
-    assert ada.get("/login/logout/").status_code == 405
+    assert ada.get("/login/logout/").url == ACCOUNT
+    assert ada.get("/login/bye/").url == ACCOUNT
     assert "_auth_user_id" in ada.session
     response = ada.submit(ACCOUNT)  # wrong form: nothing happens
     assert response.status_code == 405
@@ -268,7 +269,7 @@ def test_what_is_paused_says_so(visitor, login):
         reason="unused",
     )
     response = visitor.ask()
-    assert response.status_code == 503
+    assert response.status_code == 403
     assert "cannot be sent to numbers like this one" in text(response)
 
 
@@ -574,13 +575,29 @@ def test_who_it_is_is_confirmed_by_password_too(visitor, login):
     assert visitor.submit(f"{CONFIRM}?next=//evil.example/").status_code == 405  # confirmed: the account's page
 
 
-def test_a_session_that_cannot_confirm_itself_logs_in_anew(visitor, login):
+def test_a_session_that_cannot_confirm_itself_is_not_led_out_of_its_account(visitor, login):
     user = a_user(username="bob")
     visitor.force_login(user)
     later(visitor)
-    page = text(visitor.get(CONFIRM))
-    assert "Please log out, and log in again." in page
-    assert "Text a code" not in page
+    response = visitor.get(CONFIRM)
+    assert "Do not log out" in text(response)
+    assert "logout/" not in response.content.decode()
+    assert "Text a code" not in text(response)
+    warning = "Once you log out, you may not get in again."
+    assert warning in text(visitor.get(ACCOUNT))
+    user.set_password("correct horse")
+    user.save()
+    visitor.force_login(user)
+    assert warning not in text(visitor.get(ACCOUNT))
+
+
+def test_the_page_of_the_account_leads_on(ada, settings):
+    ada.get(ACCOUNT)  # what it says once
+    for asked, onward in (("/approvals/?page=2", "/approvals/?page=2"), ("//evil.example/", ""), (ACCOUNT, "")):
+        page = ada.get("/login/", {"next": asked}, follow=True).content.decode()
+        assert re.findall(r'<a class="login-button" href="([^"]*)">Continue</a>', page) == [onward] * bool(onward)
+    settings.LOGIN_REDIRECT_URL = "/shop/"
+    assert '<a class="login-button" href="/shop/">Continue</a>' in ada.get(ACCOUNT).content.decode()
 
 
 def test_a_notice_is_promised_only_if_one_can_be_sent(ada):
