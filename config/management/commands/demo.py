@@ -142,7 +142,7 @@ class Command(BaseCommand):
             user.set_password("support")
             user.save()
             user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-            user.user_permissions.add(Permission.objects.get(codename="send_test_smsservice"))
+            user.user_permissions.add(*Permission.objects.filter(codename__startswith="send_test_"))
         return _login(user, "support", "may look at everything and send test texts, but change nothing")
 
     def _print_summary(self, port: int | None, logins: list[str]) -> None:
