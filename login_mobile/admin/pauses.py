@@ -37,7 +37,7 @@ class HoldingFilter(admin.SimpleListFilter):
 
 @admin.register(Pause)
 class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
-    list_display = ("named", "login", "reason", "usage", "paused_at", "resumed_at")
+    list_display = ("named", "reason", "usage", "paused_at", "resumed_at", "login")
     list_filter = (HoldingFilter, "scope", "login")
     list_select_related = ("login",)
     ordering = ("-paused_at", "-pk")
