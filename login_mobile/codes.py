@@ -2,6 +2,7 @@
 
 import unicodedata
 
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from .exceptions import ErrorCode, Refusal
@@ -32,11 +33,14 @@ def parse_code(entered: object, length: int) -> EnteredCode:
     Raises:
         Refusal: ``malformed_code``: it is no string of so many digits. It is not compared then, and no attempt is used.
     """
-    if isinstance(entered, str) and len(entered) <= MAX_LENGTH:
-        digits = "".join(map(_folded, entered.strip().translate(_SEPARATORS)))
-        if len(digits) == length and digits.isascii() and digits.isdigit():
-            return EnteredCode(digits)
-    raise Refusal(ErrorCode.MALFORMED_CODE)
+    if not isinstance(entered, str) or len(entered) > MAX_LENGTH:
+        raise Refusal(ErrorCode.MALFORMED_CODE)
+    digits = "".join(map(_folded, entered.strip().translate(_SEPARATORS)))
+    if not (digits.isascii() and digits.isdigit()):
+        raise Refusal(ErrorCode.MALFORMED_CODE)
+    if len(digits) != length:
+        raise Refusal(ErrorCode.MALFORMED_CODE, message=_("The code has %(count)d digits.") % {"count": length})
+    return EnteredCode(digits)
 
 
 def _folded(character: str) -> str:

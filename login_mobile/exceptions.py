@@ -48,13 +48,14 @@ class ErrorCode(models.TextChoices):
     NO_NUMBER = "no_number", _("Your account has no phone number.")
 
 
-#: HTTP statuses of refusals; all others are 400. What helps a person is the code: 410 is “ask for a new one”.
+#: HTTP statuses of refusals; all others are 400. What helps a person is the code: 410 is “ask for a new one”. Only what
+#: an admin has to mend is a 5xx, which Django logs as an error and mails to ``ADMINS``: a pause does what it is for.
 STATUSES: Mapping[str, int] = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.CSRF: 403,
     ErrorCode.UNKNOWN_CONFIG: 404,
     ErrorCode.DISABLED: 403,
-    ErrorCode.PAUSED: 503,
+    ErrorCode.PAUSED: 403,
     ErrorCode.THROTTLED: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.UNKNOWN_CHALLENGE: 404,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -190,6 +192,15 @@ def test_the_kill_switch_has_its_own_permission(staff_client, login):
     assert LogEntry.objects.get(user__username="staff1").object_id == str(login.pk)
     client.post(url, {"active": "1"})
     assert MobileLogin.objects.get().is_active
+    history = LogEntry.objects.filter(user__username="staff1").order_by("pk")
+    assert [entry.get_change_message() for entry in history] == ["Switched off.", "Switched on."]
+
+
+def test_a_template_that_is_added_from_a_login_is_for_codes(admin_client, login):
+    page = admin_client.get(reverse(CHANGE, args=[login.pk])).content.decode()
+    (link,) = re.findall(r'id="add_id_template"[^>]*href="([^"]+)"', page)
+    form = admin_client.get(unescape(link)).context["adminform"].form
+    assert form.get_initial_for_field(form.fields["purpose"], "purpose") == "otp"
 
 
 def test_whoever_may_not_switch_adds_no_login_that_sends(staff_client, login):
@@ -262,7 +273,7 @@ def test_an_admin_sees_why_requests_were_refused_and_lifts_the_limits_of_an_addr
     ada = front_end(address="2001:db8::7")
     assert [ada.ask(phone).status_code for phone in (NUMBER, NUMBER, OTHER)] == [202, 429, 202]
     Pause.objects.create(login=login, scope="country", value="CN", active_key=Pause.key_of(login.pk, "country", "CN"))
-    assert [ada.ask(phone).status_code for phone in (number(5), number(6), "+8613800000001")] == [429, 429, 503]
+    assert [ada.ask(phone).status_code for phone in (number(5), number(6), "+8613800000001")] == [429, 429, 403]
     assert admin_client.get(figures).context["refusals"] == [
         ("Codes from one IP address used up", 2),
         ("Asked again within the pause between two codes", 1),
@@ -277,7 +288,7 @@ def test_an_admin_sees_why_requests_were_refused_and_lifts_the_limits_of_an_addr
     assert admin_client.post(lift, {"address": "2001:0db8:0::ffff"}).status_code == 302
     assert ada.ask(number(5)).status_code == 202
     [entry] = LogEntry.objects.all()
-    assert entry.get_change_message() == "Changed limits of an address."
+    assert entry.get_change_message() == "Lifted the limits of an address."
     assert "2001:" not in str(vars(entry))
 
 
@@ -510,6 +521,7 @@ def test_pauses_are_seen_and_resumed_with_permission(staff_client, login):
     pause.refresh_from_db()
     assert pause.resumed_at
     assert pause.resumed_by.username == "staff1"
+    assert LogEntry.objects.get(user__username="staff1").get_change_message() == "Resumed."
     assert "already" in client.post(url, follow=True).content.decode()
 
 

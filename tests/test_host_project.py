@@ -39,6 +39,22 @@ def test_no_sdk_is_there(kind):
         get_provider(kind(pk=1, **{kind.secret_field: "-"}))
 """
 
+PAGES = """
+INSTALLED_APPS += ["django.contrib.sessions"]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+ROOT_URLCONF = "pages"
+AUTHENTICATION_BACKENDS = ["login_mobile.backends.MobileBackend"]
+"""
+PAGES_URLS = """
+from django.urls import include, path
+
+urlpatterns = [path("login/", include("login_mobile.urls"))]
+"""
+
 
 @pytest.mark.parametrize(
     "arguments",
@@ -66,10 +82,10 @@ def test_the_documented_examples_pass(tmp_path):
     text = (ROOT / "docs" / "testing.md").read_text()
     examples = dict(re.findall(r"```python\n# (tests/\w+\.py)[^\n]*\n(.*?)```", text, re.DOTALL))
     count = sum(len(re.findall(r"^ *def test_", example, re.MULTILINE)) for example in examples.values())
-    assert (len(examples), count) == (6, 9)
+    assert (len(examples), count) == (7, 10)
     tests = [name for name in examples if not name.endswith("conftest.py")]
     (apps,) = re.findall(r"with (.+) in INSTALLED_APPS\n", text)
     more = "INSTALLED_APPS += [" + ", ".join(re.findall(r'"\w+"', apps)) + "]\n"
-    settings = {"settings.py": (HOST / "settings.py").read_text() + more}
+    settings = {"settings.py": (HOST / "settings.py").read_text() + more + PAGES, "pages.py": PAGES_URLS}
     code, output = run_pytest(*plugin_arguments(), *tests, cwd=copy_of_host(tmp_path, {**examples, **settings}))
     assert (code, outcomes(output)) == (0, {"passed": count}), output

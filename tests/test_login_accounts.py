@@ -670,7 +670,7 @@ class TestChanging:
         key = Pause.key_of(login.pk, "country", "US")
         Pause.objects.create(login=login, scope="country", value="US", active_key=key)
         for phone in (OTHER, NUMBER):
-            assert error(ada.post("number/request", {"phone": phone})) == (503, "paused")
+            assert error(ada.post("number/request", {"phone": phone})) == (403, "paused")
 
     def test_unless_nobody_has_used_it_for_long_then_that_confirms_it(self, ada, clock):
         MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))

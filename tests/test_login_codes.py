@@ -74,7 +74,10 @@ class TestMaking:
         client = front_end()
         challenge = client.challenge()
         assert codes_sent(NUMBER) == ["007042"]
-        assert error(client.verify(challenge, "7042")) == (400, "malformed_code")
+        short = client.verify(challenge, "7042")
+        assert error(short) == (400, "malformed_code")
+        assert short.json()["error"]["message"] == "The code has 6 digits."
+        assert "digits only" in client.verify(challenge, "7O42").json()["error"]["message"]
         assert error(client.verify(challenge, 7042)) == (400, "malformed_code")
         assert client.verify(challenge, "007042").status_code == 200
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings as django_settings
@@ -158,7 +159,7 @@ def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(vi
 def test_whoever_is_logged_in_goes_on_at_once(ada):
     assert ada.get("/login/").url == ACCOUNT
     # A page that somebody may not see sends them here, and would do so again and again.
-    assert ada.get("/login/?next=/sms/").url == ACCOUNT
+    assert ada.get("/login/?next=/sms/").url == f"{ACCOUNT}?next=%2Fsms%2F"
     assert ada.get("/login/?next=//evil.example/").url == ACCOUNT
 
 
@@ -167,8 +168,9 @@ def test_a_page_that_is_not_for_them_does_not_send_them_round_in_circles(ada, se
     """Also the one to which a login leads."""
     settings.LOGIN_REDIRECT_URL = "/dash/"
     assert ada.get("/login/").url == "/dash/"
-    assert ada.get(f"/login/?next={target}").url == ACCOUNT
-    assert ada.get(ACCOUNT).status_code == 200
+    response = ada.get(f"/login/?next={target}", follow=True)
+    assert [url for url, _status in response.redirect_chain] == [f"{ACCOUNT}?next={quote(target, safe='')}"]
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["", "code/", "api/config/"])
@@ -188,7 +190,8 @@ def test_a_project_says_where_to_go_after_a_login(visitor, login, settings):
 
 
 def test_logging_out_is_a_post(ada):
-    assert ada.get("/login/logout/").status_code == 405
+    assert ada.get("/login/logout/").url == ACCOUNT
+    assert ada.get("/login/bye/").url == ACCOUNT
     assert "_auth_user_id" in ada.session
     response = ada.submit(ACCOUNT)  # wrong form: nothing happens
     assert response.status_code == 405
@@ -268,7 +271,7 @@ def test_what_is_paused_says_so(visitor, login):
         reason="unused",
     )
     response = visitor.ask()
-    assert response.status_code == 503
+    assert response.status_code == 403
     assert "cannot be sent to numbers like this one" in text(response)
 
 
@@ -505,7 +508,7 @@ def test_a_number_is_changed_after_confirming_who_it_is(ada):
     assert own.status_code == 409
     assert "This is your number already." in text(own)
     ada.ask(OTHER, url="/login/number/")
-    assert "Change number" in text(ada.get("/login/number/code/"))
+    assert "Use another number" in text(ada.get("/login/number/code/"))
     assert ada.enter(OTHER, url="/login/number/code/").url == ACCOUNT
     assert MobileNumber.objects.get().number == OTHER
     newest = SandboxMessage.objects.filter(phone_number=NUMBER).order_by("-pk")[0].text.reveal()
@@ -538,7 +541,7 @@ def test_the_pages_of_an_account_go_by_the_login_by_which_somebody_came(visitor,
 def test_an_account_takes_another_login_from_the_address_while_it_is_in_use(ada):
     shop = a_login(key="shop", name="Shop", is_default=False, regions=["CN"])
     assert ada.get(f"{ACCOUNT}?config=nope").status_code == 404
-    assert ada.get("/login/?config=shop&next=/").url == ACCOUNT
+    assert ada.get("/login/?config=shop&next=/").url == f"{ACCOUNT}?next=%2F"
     assert "China (+86)" in ada.get("/login/number/").content.decode()
     assert "<select" not in ada.get("/login/number/").content.decode()
     MobileLogin.objects.filter(pk=shop.pk).update(is_active=False)
@@ -574,13 +577,29 @@ def test_who_it_is_is_confirmed_by_password_too(visitor, login):
     assert visitor.submit(f"{CONFIRM}?next=//evil.example/").status_code == 405  # confirmed: the account's page
 
 
-def test_a_session_that_cannot_confirm_itself_logs_in_anew(visitor, login):
+def test_a_session_that_cannot_confirm_itself_is_not_led_out_of_its_account(visitor, login):
     user = a_user(username="bob")
     visitor.force_login(user)
     later(visitor)
-    page = text(visitor.get(CONFIRM))
-    assert "Please log out, and log in again." in page
-    assert "Text a code" not in page
+    response = visitor.get(CONFIRM)
+    assert "Do not log out" in text(response)
+    assert "logout/" not in response.content.decode()
+    assert "Text a code" not in text(response)
+    warning = "Once you log out, you may not get in again."
+    assert warning in text(visitor.get(ACCOUNT))
+    user.set_password("correct horse")
+    user.save()
+    visitor.force_login(user)
+    assert warning not in text(visitor.get(ACCOUNT))
+
+
+def test_the_page_of_the_account_leads_on(ada, settings):
+    ada.get(ACCOUNT)  # what it says once
+    for asked, onward in (("/approvals/?page=2", "/approvals/?page=2"), ("//evil.example/", ""), (ACCOUNT, "")):
+        page = ada.get("/login/", {"next": asked}, follow=True).content.decode()
+        assert re.findall(r'<a class="login-button" href="([^"]*)">Continue</a>', page) == [onward] * bool(onward)
+    settings.LOGIN_REDIRECT_URL = "/shop/"
+    assert '<a class="login-button" href="/shop/">Continue</a>' in ada.get(ACCOUNT).content.decode()
 
 
 def test_a_notice_is_promised_only_if_one_can_be_sent(ada):

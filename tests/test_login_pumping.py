@@ -73,8 +73,8 @@ def attack(front_end, client, suspected, count, at_a_time):
 
     assert sum(answer.status_code == 202 for answer in answers) == SandboxMessage.objects.count() == 50
     refused = {error(answer) for answer in answers if answer.status_code != 202}
-    assert (503, "paused") in refused
-    assert refused <= {(503, "paused"), (429, "throttled")}
+    assert (403, "paused") in refused
+    assert refused <= {(403, "paused"), (429, "throttled")}
 
     pause = Pause.objects.get()
     assert (pause.scope, pause.value, pause.reason) == (PauseScope.PREFIX, PREFIX, PauseReason.CAP)
@@ -108,7 +108,7 @@ class TestPauses:
         self.use(0.0)
         sent = SandboxMessage.objects.count()
         # With the next one they are judged, in the worker; whoever comes after it is refused.
-        assert self.ask(front_end, [attacked(n) for n in range(20, 23)]) == [202, 503, 503]
+        assert self.ask(front_end, [attacked(n) for n in range(20, 23)]) == [202, 403, 403]
         assert SandboxMessage.objects.count() == sent + 1
         assert [(pause.reason, pause.sent, pause.used) for pause in suspected] == [("unused", 10, 0)]
 
@@ -116,7 +116,7 @@ class TestPauses:
         a_login(**{**GENEROUS, "pause_country_after": 10})
         assert self.ask(front_end, [f"+86138{n:04}0000" for n in range(10)]) == [202] * 10
         self.use(0.0)
-        assert self.ask(front_end, ["+8613900000000", "+8613900010000"]) == [202, 503]
+        assert self.ask(front_end, ["+8613900000000", "+8613900010000"]) == [202, 403]
         assert [(pause.scope, pause.value) for pause in suspected] == [("country", "CN")]
         assert self.ask(front_end, ["+12065550123"]) == [202]
 
@@ -172,7 +172,7 @@ class TestPauses:
 
     def test_an_admin_resumes_it_and_the_cap_begins_anew(self, front_end, suspected, clock):
         a_login(cap_per_prefix=10)
-        assert self.ask(front_end, [attacked(n) for n in range(12)]) == [202] * 10 + [429, 503]
+        assert self.ask(front_end, [attacked(n) for n in range(12)]) == [202] * 10 + [403, 403]
         admin = a_user(username="admin")
         (pause,) = suspected
         assert resume(pause, admin)
@@ -181,7 +181,7 @@ class TestPauses:
         assert pause.resumed_by == admin
         clock.shift(1)
         # What was before is forgiven. What goes on as before is not.
-        assert self.ask(front_end, [attacked(n) for n in range(100, 112)]) == [202] * 10 + [429, 503]
+        assert self.ask(front_end, [attacked(n) for n in range(100, 112)]) == [202] * 10 + [403, 403]
         assert len(suspected) == 2
 
     @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from kombu import Connection
 from approvals.api import approve
 from approvals.models import NodeText, Process, Request, Task
 from config.demo_approvals import make_approvals
+from login_mobile.models import MobileLogin
 from notifications.models import Department, NotificationPreset
 from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 
@@ -305,6 +306,8 @@ class TestDemo:
             assert client.login(username=name, password=name)
             assert client.get("/admin/sms_services/smsservice/").status_code == 200
             assert client.get(f"/approvals/requests/{Request.objects.get().pk}/").status_code == 200
+            login = reverse("admin:login_mobile_mobilelogin_test", args=[MobileLogin.objects.get().pk])
+            assert client.get(login).status_code == 200
             for model in admin.site._registry:  # `support` may look at everything
                 page = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
                 assert client.get(reverse(page), follow=True).status_code == 200, page

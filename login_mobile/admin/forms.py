@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.contrib.admin.widgets import FilteredSelectMultiple, RelatedFieldWidgetWrapper
 from django.forms.models import ModelChoiceIterator
 from django.utils import timezone
 from django.utils.html import format_html
@@ -70,6 +70,16 @@ class CodeTemplateField(forms.ModelChoiceField):
     def fits(template: SmsTemplate) -> bool:
         names = set(template.variable_names)
         return template.purpose == TextPurpose.OTP and "code" in names and names <= VARIABLES
+
+
+class AddsCodeTemplates(RelatedFieldWidgetWrapper):
+    """The popup of “+” begins with the purpose that the template of a login needs."""
+
+    def get_context(self, *args: Any) -> dict[str, Any]:
+        context = super().get_context(*args)
+        if "url_params" in context:
+            context["url_params"] += f"&purpose={TextPurpose.OTP}"
+        return context
 
 
 class NoticeTemplateField(forms.ModelChoiceField):

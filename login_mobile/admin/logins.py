@@ -27,7 +27,7 @@ from ..exceptions import Refusal
 from ..models import MobileLogin
 from ..transactions import outside_transactions
 from .figures import SPANS, Figures
-from .forms import CodeTemplateField, LiftForm, MobileLoginForm, NoticeTemplateField, NumberForm
+from .forms import AddsCodeTemplates, CodeTemplateField, LiftForm, MobileLoginForm, NoticeTemplateField, NumberForm
 from .pauses import RESUME, named
 
 SWITCH = "login_mobile.switch_mobilelogin"
@@ -107,6 +107,20 @@ class MobileLoginAdmin(admin.ModelAdmin):
             kwargs["form_class"] = form_class
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "template":
+            wrapped = field.widget
+            field.widget = AddsCodeTemplates(
+                wrapped.widget,
+                wrapped.rel,
+                wrapped.admin_site,
+                can_add_related=wrapped.can_add_related,
+                can_change_related=wrapped.can_change_related,
+                can_view_related=wrapped.can_view_related,
+            )
+        return field
+
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else {"key": ("name",)}
 
@@ -168,7 +182,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
             return self._page(request, login, "switch", _("Switch off this login?"), {})
         active = request.POST.get("active") == "1"
         if MobileLogin.objects.filter(pk=login.pk).exclude(is_active=active).update(is_active=active):
-            self.log_change(request, login, [{"changed": {"fields": [str(_("active"))]}}])
+            self.log_change(request, login, _("Switched on.") if active else _("Switched off."))
         if active:
             messages.success(request, _("“%s” is switched on.") % login)
         else:
@@ -229,11 +243,11 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if request.method == "POST" and form.is_valid():
             if number := form.cleaned_data["phone_number"]:
                 lift_limits(number)
-                self.log_change(request, login, [{"changed": {"fields": [str(_("limits of a number"))]}}])
+                self.log_change(request, login, _("Lifted the limits of a number."))
                 messages.success(request, _("The limits of this number begin anew."))
             if address := form.cleaned_data["address"]:
                 lift_address_limits(address)
-                self.log_change(request, login, [{"changed": {"fields": [str(_("limits of an address"))]}}])
+                self.log_change(request, login, _("Lifted the limits of an address."))
                 messages.success(request, _("The limits of this address begin anew."))
             return HttpResponseRedirect(request.path)
         return self._page(request, login, "unblock", _("Lift limits"), {"form": form})

@@ -37,7 +37,7 @@ class HoldingFilter(admin.SimpleListFilter):
 
 @admin.register(Pause)
 class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
-    list_display = ("named", "login", "reason", "sent", "used", "paused_at", "resumed_at")
+    list_display = ("named", "reason", "usage", "paused_at", "resumed_at", "login")
     list_filter = (HoldingFilter, "scope", "login")
     list_select_related = ("login",)
     ordering = ("-paused_at", "-pk")
@@ -55,6 +55,10 @@ class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
     @admin.display(description=_("country or prefix"))
     def named(self, pause: Pause) -> str:
         return named(pause)
+
+    @admin.display(description=_("codes used"))
+    def usage(self, pause: Pause) -> str:
+        return _("%(used)d of %(sent)d") % {"used": pause.used, "sent": pause.sent}
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(RESUME)
@@ -82,7 +86,7 @@ class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
     def _resume(self, request: HttpRequest, pause: Pause) -> bool:
         done = resume(pause, by=request.user)
         if done:
-            self.log_change(request, pause, [{"changed": {"fields": [str(_("resumed"))]}}])
+            self.log_change(request, pause, _("Resumed."))
         return bool(done)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

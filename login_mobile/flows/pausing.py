@@ -37,12 +37,16 @@ def refuse_paused(login: MobileLogin, number: Number) -> None:
         raise Refusal(ErrorCode.PAUSED)
 
 
-def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> None:
+def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
     """A cap of a day is reached. If its codes are not being used, that was no rush but an attack.
 
     The cap of known browsers keeps people out whom no pause does, so the log says that it is reached. To resume what
     has paused begins it anew too. However many are refused, this is done once an hour: no new codes are to be judged.
+
+    Returns:
+        whether anything was judged, so that it may be paused now.
     """
+    is_judged = False
     for scope in PauseScope:
         value = _value(scope, number.country, number.prefix)
         for kind in full & {limits.STRANGERS_CAPS[scope], limits.KNOWN_CAPS[scope]}:
@@ -52,6 +56,8 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> None:
                 seen = _in_logs(scope, value)
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
             _judge(login, scope, value, PauseReason.CAP, _sample(login, scope, value, timezone.now()))
+            is_judged = True
+    return is_judged
 
 
 def judge(login: MobileLogin, country: str, prefix: str) -> None:

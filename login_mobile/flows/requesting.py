@@ -4,6 +4,7 @@ For known and unknown numbers, for inactive users and staff, the same is done he
 Whether a text goes out, a worker decides (``sending``), and makes the code there too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -128,13 +129,21 @@ def count_request(request: HttpRequest, login: MobileLogin, number: Number, *, k
     try:
         if not known:  # the pumping of strangers does not lock the owner out
             refuse_paused(login, number)
-        buckets.take(counters)
+        _take(login, number, counters, known)
     except buckets.Full as full:
-        judge_after_cap(login, number, {counter.kind for counter in full.full})
         raise throttled(request, login, full) from None
     except Refusal as refusal:
         reason = RefusalReason.PAUSED if refusal.code == ErrorCode.PAUSED else None
         raise refused(request, login, refusal, reason) from None
+
+
+def _take(login: MobileLogin, number: Number, counters: Sequence[buckets.Counter], known: bool) -> None:
+    try:
+        buckets.take(counters)
+    except buckets.Full as full:
+        if judge_after_cap(login, number, {counter.kind for counter in full.full}) and not known:
+            refuse_paused(login, number)  # to wait does not help any more: also the first one is told so
+        raise
 
 
 def _store(

@@ -49,7 +49,8 @@ class Pause(models.Model):
         indexes = [models.Index(fields=["login", "scope", "value"], name="login_pause_value")]
 
     def __str__(self) -> str:
-        return f"{self.get_scope_display()} {self.value}"
+        hidden = "****" if self.scope == PauseScope.PREFIX else ""
+        return f"{self.get_scope_display()} {self.value}{hidden}"
 
     @staticmethod
     def key_of(login_id: int, scope: str, value: str) -> str:

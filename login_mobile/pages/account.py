@@ -30,7 +30,7 @@ from ..rows import database
 from .codes import Way, code_page
 from .login import OF_THE_NUMBER, kept_number
 from .notices import Notice, answer
-from .pending import IDENTITY, NUMBER, Pending, forget, given_next, keep_config, kept_config, safe_next
+from .pending import IDENTITY, NUMBER, Pending, after_login, forget, given_next, keep_config, kept_config, safe_next
 from .protection import Page, page
 
 _NEWS = "login_mobile_news"
@@ -70,6 +70,8 @@ def account(request: HttpRequest) -> HttpResponse:
         "mobile_number": number,
         "masked_number": mask(number.number) if number else "",
         "notice": _SAYINGS.get(request.session.pop(_NEWS, "")),
+        "no_way_back": number is None and not _has_password(request),
+        "continue_url": _onward(request),
     }
     return answer(request, "account.html", context)
 
@@ -163,6 +165,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
             else:
                 notice = Notice.of(refusal)
     number = _number(request)
+    # With neither, nothing is to be confirmed by, and a log-out would end the only way in: the page says so.
     context = {
         "form": form if _has_password(request) else None,
         "masked_number": mask(number.number) if number else "",
@@ -245,6 +248,12 @@ def _has_password(request: HttpRequest) -> bool:
 
 def _next(request: HttpRequest) -> str:
     return given_next(request) or reverse("login_mobile:account")
+
+
+def _onward(request: HttpRequest) -> str:
+    """Where to go on from the page of the account, which must not be a dead end; empty: nowhere else."""
+    url = after_login(request, given_next(request))
+    return "" if url == reverse("login_mobile:account") else url
 
 
 def _redirect(name: str, request: HttpRequest) -> HttpResponse:

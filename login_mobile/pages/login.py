@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth import logout as end_session
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.utils.http import urlencode
+from django.views.decorators.http import require_http_methods, require_safe
 
 from sms_services.phone_numbers import international
 
@@ -47,7 +49,7 @@ def login(request: HttpRequest) -> HttpResponse:
         if key:
             keep_config(request, get_login(key).key)
         # A page that has sent somebody here who is logged in would do so again, be it the project's first one.
-        return HttpResponseRedirect(reverse("login_mobile:account") if "next" in given else after_login(request, ""))
+        return HttpResponseRedirect(_account(next_url) if "next" in given else after_login(request, ""))
     config = get_login(key or None)
     if request.method != "POST":
         form = PhoneForm(config.regions, initial=_kept_number(request) if "change" in request.GET else None)
@@ -99,9 +101,11 @@ def nickname(request: HttpRequest) -> HttpResponse:
 
 
 @page
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def logout(request: HttpRequest) -> HttpResponse:
-    """End the session."""
+    """End the session; by POST only, as any link could have led here."""
+    if request.method != "POST":
+        return HttpResponseRedirect(reverse("login_mobile:account"))
     end_session(request)
     return HttpResponseRedirect(reverse("login_mobile:logged_out"))
 
@@ -109,7 +113,15 @@ def logout(request: HttpRequest) -> HttpResponse:
 @page
 @require_safe
 def logged_out(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        return HttpResponseRedirect(reverse("login_mobile:account"))
     return answer(request, "logged_out.html", {})
+
+
+def _account(next_url: str) -> str:
+    """The page of the account, with a link to go on."""
+    account = reverse("login_mobile:account")
+    return f"{account}?{urlencode({REDIRECT_FIELD_NAME: next_url})}" if next_url else account
 
 
 def _enter(request: HttpRequest, pending: Pending, code: str) -> HttpResponse:
