@@ -407,7 +407,9 @@ def test_an_address_of_a_search_is_its_persons_and_lasts_a_day(client, admin_cli
 
 def test_only_those_who_may_reveal_numbers_search_for_them(staff_client, admin_client, login):
     challenge(login)
-    url = admin_client.post("/admin/login_mobile/challenge/find/", {"number": NUMBER}).url
+    find = "/admin/login_mobile/challenge/find/"
+    assert admin_client.get(find).url == "/admin/login_mobile/challenge/"
+    url = admin_client.post(find, {"number": NUMBER}).url
     client = staff_client("view_challenge")
     assert client.post("/admin/login_mobile/challenge/find/", {"number": NUMBER}).status_code == 403
     assert "login-find" not in client.get("/admin/login_mobile/challenge/").content.decode()
@@ -505,7 +507,9 @@ def test_pauses_are_seen_and_resumed_with_permission(staff_client, login):
     assert client.post(url).status_code == 403
 
     client = staff_client("view_pause", "resume_pause")
-    assert client.get(url).status_code == 405
+    assert client.get(url)["Location"] == reverse("admin:login_mobile_pause_change", args=[pause.pk])
+    pause.refresh_from_db()
+    assert not pause.resumed_at
     client.post(url)
     pause.refresh_from_db()
     assert pause.resumed_at
