@@ -26,7 +26,7 @@ from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..models.signatures import RegisteredSignature
 from ..providers import get_provider
-from .forms import AwsSnsForm, ServiceForm, TestMessageForm
+from .forms import AlibabaCloudForm, AwsSnsForm, ServiceForm, TestMessageForm, TwilioForm
 from .importing import import_page
 from .posting import posted
 from .sandbox import inbox_url
@@ -285,6 +285,7 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
 
 @admin.register(AlibabaCloudSms)
 class AlibabaCloudSmsAdmin(SmsServiceChildAdmin):
+    base_form = AlibabaCloudForm
     provider_fields = ("access_key", "access_secret", "verify_sign")
 
 
@@ -296,6 +297,7 @@ class AwsSnsSmsAdmin(SmsServiceChildAdmin):
 
 @admin.register(TwilioSms)
 class TwilioSmsAdmin(SmsServiceChildAdmin):
+    base_form = TwilioForm
     provider_fields = ("account_sid", "auth_token", "from_number")
 
 
