@@ -410,7 +410,10 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
     assert admin_client.post(url, {"title": "To Paris"}).status_code == 403
     for model in ("request", "task", "event", "nodetext"):
         assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
+    for model in ("request", "task", "event"):
+        assert "Show all" not in admin_client.get(reverse(f"admin:approvals_{model}_changelist")).text
     paused = admin_client.get(reverse("admin:approvals_request_changelist") + "?paused=1")
+    assert "0 results (<a" in paused.text
     assert not paused.context["cl"].result_list
     assert f'<a href="{reverse("approvals:todo")}">Approvals inbox</a>' in paused.text.partition("object-tools")[2]
 

@@ -141,6 +141,8 @@ def test_the_records_can_only_be_read(admin_client, message):
     base = "/admin/sms_services/messagereveal/"
     page = admin_client.get(base).content.decode()
     assert str(message.pk) in page
+    assert "Show all" not in page
+    assert "1 result (<a" in admin_client.get(base, {"q": "clerk"}).content.decode()
     assert MASKED not in page
     assert_private(page)
     for url in (f"{base}add/", f"{base}{record.pk}/delete/"):
