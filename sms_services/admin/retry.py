@@ -87,7 +87,7 @@ class Retries:
         in_doubt = [message for message in able if _is_to_be_asked_about(message)]
         certain = [message for message in able if not _is_to_be_asked_about(message)]
         refusals = [refusal for message in selected if (refusal := _refusal(message))]
-        left_out = Counter(_reason(refusal) for refusal in refusals)
+        reasons = Counter(_reason(refusal) for refusal in refusals)
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "title": _("Messages that may have been sent"),
@@ -96,7 +96,8 @@ class Retries:
             "asked": ",".join(str(message.pk) for message in in_doubt),
             "in_doubt": in_doubt,
             "in_doubt_count": len(in_doubt),
-            "left_out": left_out.items(),
+            "left_out": reasons.most_common(),
+            "left_out_count": len(refusals),
             "pks": [message.pk for message in (*certain, *in_doubt)],
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "is_action": "action" in request.POST,

@@ -51,7 +51,7 @@ class SmsService(PolymorphicModel):
         validators=[MinValueValidator(1), MaxValueValidator(100_000)],
         help_text=_(
             "The most messages that may leave in a second, over all processes and hosts. A fifth of it is kept for "
-            "one-time codes (the setting OTP_SHARE): everything else leaves at the rest. Empty: unlimited."
+            "one-time codes (the setting OTP_SHARE); other texts share the rest. Empty: unlimited."
         ),
     )
 
