@@ -76,7 +76,7 @@ class ProcessAdmin(admin.ModelAdmin):
 
     def get_urls(self) -> list[Any]:
         def acting(view: Any) -> Any:
-            return self.admin_site.admin_view(posted(view, "approvals_process_change"))
+            return self.admin_site.admin_view(posted(view, "admin:approvals_process_change"))
 
         return [
             path("<int:pk>/copy/", acting(self.copy_view), name="approvals_process_copy"),

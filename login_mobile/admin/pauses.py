@@ -66,7 +66,7 @@ class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
         self.message_user(request, said % {"count": resumed}, messages.SUCCESS if resumed else messages.WARNING)
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(posted(self.resume_view, "login_mobile_pause_change"))
+        view = self.admin_site.admin_view(posted(self.resume_view, "admin:login_mobile_pause_change"))
         return [path("<int:pk>/resume/", view, name="login_mobile_pause_resume"), *super().get_urls()]
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:

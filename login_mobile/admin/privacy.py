@@ -34,7 +34,7 @@ class SearchesNumbers:
 
     def get_urls(self) -> list[Any]:
         info = self.opts.app_label, self.opts.model_name  # type: ignore[attr-defined]
-        acting = posted(self.find_view, "{}_{}_changelist".format(*info))
+        acting = posted(self.find_view, "admin:{}_{}_changelist".format(*info))
         view = self.admin_site.admin_view(acting)  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("find/", view, name="{}_{}_find".format(*info)), *urls]

@@ -70,7 +70,7 @@ class Exports:
     """For the log's admin: the file of what the list shows, masked or, for those who may reveal, not."""
 
     def get_urls(self) -> list[Any]:
-        acting = posted(self.export_view, "sms_services_smsmessage_changelist")
+        acting = posted(self.export_view, "admin:sms_services_smsmessage_changelist")
         view = never_cache(self.admin_site.admin_view(acting))  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("export/", view, name="sms_services_smsmessage_export"), *urls]

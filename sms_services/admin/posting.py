@@ -13,7 +13,7 @@ def posted(view: Callable[..., HttpResponseBase], page: str) -> Callable[..., Ht
     """A view that acts on a POST; a GET changes nothing and leads to a page that has the same arguments.
 
     Args:
-        page: that page's name in the admin, such as ``sms_services_smsmessage_change``.
+        page: the name of its address, such as ``admin:sms_services_smsmessage_change``.
     """
 
     @require_http_methods(["GET", "HEAD", "POST"])
@@ -22,7 +22,7 @@ def posted(view: Callable[..., HttpResponseBase], page: str) -> Callable[..., Ht
         if request.method == "POST":
             return view(request, **arguments)
         site = request.resolver_match.namespace if request.resolver_match else None
-        url = reverse(f"admin:{page}", args=list(arguments.values()), current_app=site)
+        url = reverse(page, args=list(arguments.values()), current_app=site)
         query = request.GET.urlencode()
         return HttpResponseRedirect(f"{url}?{query}" if query else url)
 

@@ -45,7 +45,7 @@ class Retries:
     """For the log's admin: the action over the list, and the button of a message."""
 
     def get_urls(self) -> list[Any]:
-        acting = posted(self.retry_view, "sms_services_smsmessage_change")
+        acting = posted(self.retry_view, "admin:sms_services_smsmessage_change")
         view = self.admin_site.admin_view(acting)  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/retry/", view, name="sms_services_smsmessage_retry"), *urls]

@@ -19,7 +19,7 @@ class Reveals:
     """For the log's admin: the page with what is hidden elsewhere. It is an answer to a POST and nothing else."""
 
     def get_urls(self) -> list[Any]:
-        acting = posted(self.reveal_view, "sms_services_smsmessage_change")
+        acting = posted(self.reveal_view, "admin:sms_services_smsmessage_change")
         view = never_cache(self.admin_site.admin_view(acting))  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/reveal/", view, name="sms_services_smsmessage_reveal"), *urls]

@@ -146,7 +146,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         def outside_transactions(view: Any) -> Any:
             return transaction.non_atomic_requests(self.admin_site.admin_view(view))
 
-        verify = posted(self.verify_view, "sms_services_smsservice_change")
+        verify = posted(self.verify_view, "admin:sms_services_smsservice_change")
         return [
             path("<int:pk>/verify/", outside_transactions(verify), name="sms_services_smsservice_verify"),
             path("<int:pk>/test/", outside_transactions(self.test_view), name="sms_services_smsservice_test"),
