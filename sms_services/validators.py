@@ -34,6 +34,14 @@ def validate_template_key(value: str) -> None:
         )
 
 
+def validate_signature(value: str) -> None:
+    """Alibaba Cloud's signatures: what stands between the brackets, which the platform puts around it."""
+    if re.search(r"[【】\[\]]", value):
+        raise ValidationError(
+            _("Enter the service's signature without brackets; Alibaba Cloud puts them around it."), code="brackets"
+        )
+
+
 def validate_sender(value: str) -> None:
     """Twilio's senders: a number in E.164, an alphanumeric sender id, or a messaging service's SID."""
     if value.startswith("+"):

@@ -220,7 +220,7 @@ def test_who_may_not_send_tests_sends_none(client, process, sandbox, template):
 def test_steps_are_moved(admin_client, process):
     nodes = [Node.objects.create(process=process, key=key, title=key) for key in "abc"]
     url = reverse("admin:approvals_process_order", args=[process.pk])
-    assert admin_client.get(url).status_code == 405
+    assert admin_client.get(url).url == reverse("admin:approvals_process_change", args=[process.pk])
 
     def order():
         return "".join(process.nodes.order_by("position", "pk").values_list("key", flat=True))
@@ -269,7 +269,10 @@ def test_a_copy_is_inactive_and_has_a_key_of_its_own(admin_client, process, sand
     Process.objects.update(title="T" * 100)
     admin_client.post(reverse("admin:approvals_process_copy", args=[process.pk]))
     assert Process.objects.get(key="travel-copy-3").title == "T" * 93 + " (copy)"
-    assert admin_client.get(reverse("admin:approvals_process_copy", args=[process.pk])).status_code == 405
+    copies = Process.objects.count()
+    address = admin_client.get(reverse("admin:approvals_process_copy", args=[process.pk]))
+    assert address.url == reverse("admin:approvals_process_change", args=[process.pk])
+    assert Process.objects.count() == copies
 
 
 def test_the_flow_is_drawn(admin_client, process, sandbox, template):
@@ -407,7 +410,10 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
     assert admin_client.post(url, {"title": "To Paris"}).status_code == 403
     for model in ("request", "task", "event", "nodetext"):
         assert admin_client.get(reverse(f"admin:approvals_{model}_add")).status_code == 403
+    for model in ("request", "task", "event"):
+        assert "Show all" not in admin_client.get(reverse(f"admin:approvals_{model}_changelist")).text
     paused = admin_client.get(reverse("admin:approvals_request_changelist") + "?paused=1")
+    assert "0 results (<a" in paused.text
     assert not paused.context["cl"].result_list
     assert f'<a href="{reverse("approvals:todo")}">Approvals inbox</a>' in paused.text.partition("object-tools")[2]
 

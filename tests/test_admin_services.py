@@ -37,9 +37,10 @@ WRONG = [
     (AlibabaCloudSms, "access_key", "with spaces in it"),
     (AlibabaCloudSms, "verify_sign", "x"),
     (AlibabaCloudSms, "verify_sign", "longer than twelve"),
+    (AlibabaCloudSms, "verify_sign", "a【b】c"),
     (AwsSnsSms, "region", "moon-base-1"),
     (TwilioSms, "account_sid", "AC123"),
-    (TwilioSms, "from_number", "12065550100"),
+    (TwilioSms, "from_number", "+1206555"),
     (TwilioSms, "from_number", "twelve chars"),
     (TwilioSms, "from_number", "MG" + "a" * 30),
 ]
@@ -115,6 +116,23 @@ def test_a_field_of_the_wrong_shape_is_refused(admin_client, kind, field, value)
 @pytest.mark.parametrize("sender", ["+12065550100", "ACME Shop", "MG" + "a" * 32])
 def test_every_kind_of_twilio_sender_is_accepted(admin_client, sender):
     assert admin_client.post(add_url(TwilioSms), posted(TwilioSms, from_number=sender)).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "typed", "stored"),
+    [
+        (AlibabaCloudSms, "verify_sign", "【测试签名】", "测试签名"),
+        (AlibabaCloudSms, "verify_sign", "[Example]", "Example"),
+        (TwilioSms, "from_number", "+1 206 555 0100", "+12065550100"),
+        (TwilioSms, "from_number", "(206) 555-0100", "+12065550100"),
+        (SandboxSms, "currency", "cny", "CNY"),
+    ],
+    ids=str,
+)
+def test_what_can_be_read_is_stored_as_it_should_be(admin_client, kind, field, typed, stored):
+    form = {"name": "Main", "key": "main", "is_active": "on", **FORMS.get(kind, {}), field: typed}
+    assert admin_client.post(add_url(kind), form).status_code == 302
+    assert getattr(kind.objects.get(), field) == stored
 
 
 @kinds
@@ -219,7 +237,7 @@ def test_verification_needs_its_own_permission_and_a_post(client, service):
     client.logout()
     User.objects.all().delete()
     make_staff(client, "view_smsservice", "view_twiliosms", "verify_smsservice")
-    assert client.get(url).status_code == 405
+    assert client.get(url)["Location"] == change_url(service)
     assert "Verify credentials" in client.get(change_url(service)).content.decode()
 
 

@@ -246,6 +246,7 @@ class TestOncePerEvent:
             sweep()
         text = NodeText.objects.get()
         assert (text.state, text.notification) == (TextState.ORDERED, Notification.objects.get())
+        assert {str(recipient) for recipient in text.recipients.all()} == {f"{text} ({ann})", f"{text} ({ben})"}
 
 
 class TestHandledMeanwhile:

@@ -229,9 +229,11 @@ def test_the_buttons_are_there_for_those_who_may(client):
     assert "Export with numbers" not in page
 
 
-def test_it_is_a_post(client):
+def test_it_is_a_post_and_its_address_leads_to_the_list(client):
     log_in(client, VIEW, EXPORT)
-    assert client.get(EXPORT_URL).status_code == 405
+    response = client.get(EXPORT_URL, {"status__exact": "failed"})
+    assert response["Location"] == f"{LIST}?status__exact=failed"
+    assert not MessageExport.objects.exists()
 
 
 def test_the_record_says_in_words_what_was_chosen(client, admin_client):

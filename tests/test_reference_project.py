@@ -28,6 +28,7 @@ from approvals.models import NodeText, Process, Request, Task
 from config.demo_approvals import make_approvals
 from login_mobile.models import MobileLogin
 from notifications.models import Department, NotificationPreset
+from sms_services.choices import Purpose
 from sms_services.models import SandboxMessage, SandboxSms, SmsMessage, SmsTemplate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -318,6 +319,8 @@ class TestDemo:
         call_command("demo")
         assert SandboxMessage.objects.count() >= 4
         assert {"sent", "failed", "unknown"} <= set(SmsMessage.objects.values_list("status", flat=True))
+        of_approvals = SmsMessage.objects.filter(purpose__in=[Purpose.APPROVAL, Purpose.CC])
+        assert not of_approvals.filter(batch=None).exists()  # each is of a notification, which a request asked for
         for template in SmsTemplate.objects.all():
             template.full_clean()
 

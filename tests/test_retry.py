@@ -348,9 +348,11 @@ class TestButton:
         (retry,) = site.get_model_admin(SmsMessage)._retry(request, [old.pk], [])
         assert (retry.retry_of_id, LogEntry.objects.get().object_id) == (old.pk, str(old.pk))
 
-    def test_it_is_a_post(self, client):
+    def test_it_is_a_post_and_its_address_leads_to_the_message(self, client):
         log_in(client, VIEW, RETRY)
-        assert client.get(page_of(a_message(), "retry")).status_code == 405
+        old = a_message()
+        assert client.get(page_of(old, "retry"))["Location"] == page_of(old)
+        assert SmsMessage.objects.count() == 1
 
     @pytest.mark.parametrize("permissions", [[], [VIEW], [RETRY], [VIEW, "reveal_smsmessage", "change_smsmessage"]])
     def test_it_needs_its_permission(self, client, permissions):
@@ -384,9 +386,27 @@ class TestAction:
         failed, doubtful = a_message(), a_message(status="unknown")
         page = choose(client, [failed, doubtful]).content.decode()
         assert "Nobody knows whether this message was sent" in page
+        assert "left out" not in page
         assert SmsMessage.objects.count() == 2
         choose(client, [failed, doubtful], in_doubt="certain")
         assert [message.retry_of for message in SmsMessage.objects.exclude(retry_of=None)] == [failed]
+
+    def test_what_cannot_be_retried_is_counted_before_the_answer(self, client, broker):
+        log_in(client, VIEW, RETRY)
+        code = {"purpose": "otp", "text": "Your code is ${code}.", "params": {}}
+        retried = [a_message(), a_message(status="unknown")]
+        for message in retried:
+            retry_message(message, even_if_in_doubt=True)
+        impossible = [*retried, a_message(**code), a_message(status="unknown", **code), a_message(status="sent")]
+        failed, doubtful = a_message(), a_message(status="unknown")
+        page = choose(client, [failed, doubtful, *impossible]).content.decode()
+        assert "Nobody knows whether this message was sent" in page
+        assert "Retry only the one that was certainly not sent" in page
+        assert "5 of the selected messages are left out:" in page
+        for line in ("<li>2: Already retried.</li>", "<li>2: One-time codes", "<li>1: Only what failed"):
+            assert line in page
+        page = choose(client, impossible).content.decode()  # nothing to ask
+        assert "2 messages were not retried. Already retried." in page
 
     def test_the_answer_may_be_all_of_them(self, client, broker):
         log_in(client, VIEW, RETRY)

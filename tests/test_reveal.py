@@ -50,10 +50,13 @@ def test_a_stranger_is_asked_to_log_in(client, message):
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put"])
-def test_it_is_a_post(client, message, method):
+def test_it_is_a_post_and_its_address_leads_to_the_message(client, message, method):
     log_in(client, VIEW, REVEAL)
     response = getattr(client, method)(page_of(message, "reveal"))
-    assert response.status_code == 405
+    if method == "put":
+        assert response.status_code == 405
+    else:
+        assert (response.status_code, response["Location"]) == (302, page_of(message))
     assert not MessageReveal.objects.exists()
 
 
@@ -138,6 +141,8 @@ def test_the_records_can_only_be_read(admin_client, message):
     base = "/admin/sms_services/messagereveal/"
     page = admin_client.get(base).content.decode()
     assert str(message.pk) in page
+    assert "Show all" not in page
+    assert "1 result (<a" in admin_client.get(base, {"q": "clerk"}).content.decode()
     assert MASKED not in page
     assert_private(page)
     for url in (f"{base}add/", f"{base}{record.pk}/delete/"):

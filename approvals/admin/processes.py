@@ -12,7 +12,8 @@ from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
+
+from sms_services.admin.posting import posted
 
 from ..choices import RequestStatus
 from ..copying import copy_process
@@ -74,12 +75,12 @@ class ProcessAdmin(admin.ModelAdmin):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_urls(self) -> list[Any]:
-        def posted(view: Any) -> Any:
-            return self.admin_site.admin_view(require_POST(view))
+        def acting(view: Any) -> Any:
+            return self.admin_site.admin_view(posted(view, "admin:approvals_process_change"))
 
         return [
-            path("<int:pk>/copy/", posted(self.copy_view), name="approvals_process_copy"),
-            path("<int:pk>/order/", posted(self.order_view), name="approvals_process_order"),
+            path("<int:pk>/copy/", acting(self.copy_view), name="approvals_process_copy"),
+            path("<int:pk>/order/", acting(self.order_view), name="approvals_process_order"),
             *super().get_urls(),
         ]
 

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext_lazy
 
+from sms_services.admin.counting import CountsWhatIsFound
 from sms_services.admin.read_only import ReadOnly
 
 from ..choices import EventKind, TextState
@@ -63,14 +64,13 @@ class EventInline(AboutOthers, Rows):
 
 
 @admin.register(Request)
-class RequestAdmin(ReadOnly, admin.ModelAdmin):
+class RequestAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     list_display = ("title", "process", "initiator_name", "status", "submitted", "finished")
     list_filter = ("status", PausedFilter, "process")
     list_select_related = ("process",)
     list_per_page = 50
     search_fields = ("title", "initiator_name")
     sortable_by = ()
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     fields = (
         "title",
@@ -132,7 +132,7 @@ class RequestAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Task)
-class TaskAdmin(ReadOnly, admin.ModelAdmin):
+class TaskAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     """Who has to do what."""
 
     change_list_template = "admin/approvals/cards.html"
@@ -144,7 +144,6 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("user_name", "request__title")
     ordering = ("-pk",)
     sortable_by = ()
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     fields = (
         "request",
@@ -172,7 +171,7 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
+class EventAdmin(AboutOthers, CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     """The history of all requests, newest first."""
 
     change_list_template = "admin/approvals/cards.html"
@@ -184,7 +183,6 @@ class EventAdmin(AboutOthers, ReadOnly, admin.ModelAdmin):
     search_fields = ("actor_name", "request__title")
     ordering = ("-pk",)
     sortable_by = ()
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     fields = ("at", "request", "visit", "kind", "actor_name", "comment", "about", "more", "event_id")
     readonly_fields = fields

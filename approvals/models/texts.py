@@ -82,4 +82,4 @@ class TextRecipient(models.Model):
         indexes = [models.Index(fields=["task_key"], name="approval_text_recipient_task")]
 
     def __str__(self) -> str:
-        return str(self.user)
+        return f"{self.text} ({self.user})"

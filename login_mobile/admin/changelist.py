@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils.functional import Promise
 
+from sms_services.admin.counting import FoundRows
 from sms_services.keyset import Position, is_after, is_before
 
 from .privacy import FOUND
@@ -26,7 +26,7 @@ class SaysWhenEmpty:
         return super().changelist_view(request, context)  # type: ignore[misc]
 
 
-class FoundByNumber(ChangeList):
+class FoundByNumber(FoundRows):
     """A list whose address may hold an encrypted number. The admin reads it; it is no field to filter by."""
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:

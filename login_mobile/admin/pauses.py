@@ -9,8 +9,8 @@ from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 
+from sms_services.admin.posting import posted
 from sms_services.admin.read_only import ReadOnly
 
 from ..api import resume
@@ -70,7 +70,7 @@ class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
         self.message_user(request, said % {"count": resumed}, messages.SUCCESS if resumed else messages.WARNING)
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(require_POST(self.resume_view))
+        view = self.admin_site.admin_view(posted(self.resume_view, "admin:login_mobile_pause_change"))
         return [path("<int:pk>/resume/", view, name="login_mobile_pause_resume"), *super().get_urls()]
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -10,9 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from sms_services.addresses import seal, unseal
+from sms_services.admin.posting import posted
 from sms_services.error_pages import private_post
 from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import mask, normalize
@@ -34,7 +34,8 @@ class SearchesNumbers:
 
     def get_urls(self) -> list[Any]:
         info = self.opts.app_label, self.opts.model_name  # type: ignore[attr-defined]
-        view = self.admin_site.admin_view(require_POST(self.find_view))  # type: ignore[attr-defined]
+        acting = posted(self.find_view, "admin:{}_{}_changelist".format(*info))
+        view = self.admin_site.admin_view(acting)  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("find/", view, name="{}_{}_find".format(*info)), *urls]
 

@@ -9,13 +9,13 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 
+from sms_services.admin.posting import posted
 from sms_services.choices import MessageStatus
 from sms_services.exceptions import SmsError
 
 from ..api import cancel, pause, resume, retry_failed
 from ..expansion.pages import failures_of
 from ..models import Notification
-from .posting import posted
 
 CONTROL = "notifications.control_notification"
 _PAGE = "admin:notifications_notification_change"

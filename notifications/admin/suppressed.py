@@ -9,13 +9,13 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from sms_services.admin.posting import posted
 from sms_services.admin.reveal import refuse_unless
 from sms_services.error_pages import private_post
 from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import mask, normalize
 
 from ..models import SuppressedNumber
-from .posting import posted
 
 _LIST = "admin:notifications_suppressednumber_changelist"
 

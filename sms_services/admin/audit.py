@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..choices import ErrorKind, MessageStatus, Outcome, Purpose
 from ..models import MessageExport, MessageReveal
+from .counting import CountsWhatIsFound
 from .filters import FailedTryFilter, ServiceFilter, TemplateFilter
 from .read_only import ReadOnly
 
@@ -29,10 +30,9 @@ _FILTERS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
 
 
 @admin.register(MessageReveal)
-class MessageRevealAdmin(ReadOnly, admin.ModelAdmin):
+class MessageRevealAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     list_display = ("revealed_at", "username", "message_link")
     search_fields = ("username",)
-    show_full_result_count = False
     fields = ("revealed_at", "username", "user", "message_link")
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -60,11 +60,10 @@ class _RevealedFilter(admin.BooleanFieldListFilter):
 
 
 @admin.register(MessageExport)
-class MessageExportAdmin(ReadOnly, admin.ModelAdmin):
+class MessageExportAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     list_display = ("exported_at", "username", "unmasked", "rows", "chosen")
     list_filter = (("revealed", _RevealedFilter),)
     search_fields = ("username",)
-    show_full_result_count = False
     fields = ("exported_at", "username", "user", "revealed", "rows", "chosen")
 
     class Media:

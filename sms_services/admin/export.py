@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, Str
 from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from ..error_pages import private_post
 from ..keyset import Position
@@ -23,6 +22,7 @@ from ..models import MessageExport, SmsMessage, SmsService, SmsTemplate
 from ..models.messages import SmsMessageQuerySet
 from ..phone_numbers import mask
 from .changelist import MessageChangeList
+from .posting import posted
 from .reveal import refuse_unless
 from .search import REVEAL, to_list, without_unreadable_search
 
@@ -70,7 +70,8 @@ class Exports:
     """For the log's admin: the file of what the list shows, masked or, for those who may reveal, not."""
 
     def get_urls(self) -> list[Any]:
-        view = never_cache(self.admin_site.admin_view(require_POST(self.export_view)))  # type: ignore[attr-defined]
+        acting = posted(self.export_view, "admin:sms_services_smsmessage_changelist")
+        view = never_cache(self.admin_site.admin_view(acting))  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("export/", view, name="sms_services_smsmessage_export"), *urls]
 

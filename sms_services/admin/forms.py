@@ -33,7 +33,7 @@ class ServiceForm(MakesKeys):
             self.add_error(secret, forms.ValidationError(words, code="enter_again"))
 
     def clean_currency(self) -> str:
-        currency: str = self.cleaned_data["currency"]
+        currency: str = self.cleaned_data["currency"].upper()
         if not currency and self.cleaned_data.get("price_per_segment") is not None:
             raise forms.ValidationError(_("Enter the currency of the price."), code="currency")
         return currency
@@ -55,6 +55,23 @@ class ServiceForm(MakesKeys):
                 ),
             )
         return cleaned
+
+
+class AlibabaCloudForm(ServiceForm):
+    def clean_verify_sign(self) -> str:
+        """What is between the brackets, where somebody copied a signature as texts show it."""
+        signature: str = self.cleaned_data["verify_sign"]
+        return signature.strip("【】[] ")
+
+
+class TwilioForm(ServiceForm):
+    def clean_from_number(self) -> str:
+        """A number in E.164; the other kinds of sender as they are."""
+        sender: str = self.cleaned_data["from_number"]
+        try:
+            return normalize(sender)
+        except InvalidPhoneNumber:
+            return sender
 
 
 class AwsSnsForm(ServiceForm):

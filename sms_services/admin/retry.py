@@ -16,7 +16,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST
 
 from ..api import retry_message
 from ..choices import MessageStatus, Purpose
@@ -27,6 +26,7 @@ from ..exceptions import AlreadyRetried, InactiveService, InDoubt, NotRetryable,
 from ..logs import log
 from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
+from .posting import posted
 from .times import to_the_second
 
 RETRY = "sms_services.retry_smsmessage"
@@ -38,15 +38,15 @@ _MOST_NAMED = 10
 
 #: What the question can be answered with.
 _ALL, _CERTAIN = "all", "certain"
-_NOT_SENT = (MessageStatus.FAILED, MessageStatus.UNDELIVERED)
-_RETRYABLE = frozenset({*_NOT_SENT, MessageStatus.UNKNOWN})
+_RETRYABLE = frozenset({MessageStatus.FAILED, MessageStatus.UNDELIVERED, MessageStatus.UNKNOWN})
 
 
 class Retries:
     """For the log's admin: the action over the list, and the button of a message."""
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(require_POST(self.retry_view))  # type: ignore[attr-defined]
+        acting = posted(self.retry_view, "admin:sms_services_smsmessage_change")
+        view = self.admin_site.admin_view(acting)  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/retry/", view, name="sms_services_smsmessage_retry"), *urls]
 
@@ -55,18 +55,18 @@ class Retries:
 
     @admin.action(description=gettext_lazy("Retry the selected messages"), permissions=["retry"])
     def retry_selected(self, request: HttpRequest, chosen: SmsMessageQuerySet) -> HttpResponse | None:
-        rows = list(chosen.values_list("pk", "status")[: MOST_AT_ONCE + 1])
-        if len(rows) > MOST_AT_ONCE:
+        selected = list(_to_decide_on(chosen)[: MOST_AT_ONCE + 1])
+        if len(selected) > MOST_AT_ONCE:
             words = _("At most %(count)d messages can be retried at once.") % {"count": MOST_AT_ONCE}
             messages.error(request, words)
             return None
-        in_doubt = [pk for pk, status in rows if status == MessageStatus.UNKNOWN]
-        others = [pk for pk, status in rows if status != MessageStatus.UNKNOWN]
+        in_doubt = [message.pk for message in selected if _is_to_be_asked_about(message)]
+        others = [message.pk for message in selected if not _is_to_be_asked_about(message)]
         answer = request.POST.get("in_doubt")
         # What has come into doubt since the question was asked is asked about too.
         asked = {int(pk) for pk in request.POST.get("asked", "").split(",") if pk.isdecimal()}
         if in_doubt and (answer not in (_ALL, _CERTAIN) or (answer == _ALL and not asked.issuperset(in_doubt))):
-            return self._question(request, others, in_doubt, reverse("admin:sms_services_smsmessage_changelist"))
+            return self._question(request, selected, reverse("admin:sms_services_smsmessage_changelist"))
         self._retry(request, [*others, *in_doubt] if answer == _ALL else others, in_doubt if answer == _ALL else ())
         return None
 
@@ -76,23 +76,29 @@ class Retries:
         message = self.message_for(request, pk, RETRY)  # type: ignore[attr-defined]
         page = reverse("admin:sms_services_smsmessage_change", args=[pk])
         confirmed = request.POST.get("in_doubt") == _ALL
-        if message.status == MessageStatus.UNKNOWN and not confirmed and not message.retries.exists():
-            return self._question(request, [], [pk], page)
+        if _is_to_be_asked_about(message) and not confirmed:
+            return self._question(request, [message], page)
         (retry,) = self._retry(request, [pk], [pk] if confirmed else ()) or (message,)
         return HttpResponseRedirect(reverse("admin:sms_services_smsmessage_change", args=[retry.pk]))
 
-    def _question(
-        self, request: HttpRequest, certain: Sequence[int], in_doubt: Sequence[int], back: str
-    ) -> HttpResponse:
+    def _question(self, request: HttpRequest, selected: Sequence[SmsMessage], back: str) -> HttpResponse:
+        """What to do about those in doubt; how many of the others there are, and how many can only be left out."""
+        able = [message for message in selected if may_be_retried(message)]
+        in_doubt = [message for message in able if _is_to_be_asked_about(message)]
+        certain = [message for message in able if not _is_to_be_asked_about(message)]
+        refusals = [refusal for message in selected if (refusal := _refusal(message))]
+        reasons = Counter(_reason(refusal) for refusal in refusals)
         context = {
             **self.admin_site.each_context(request),  # type: ignore[attr-defined]
             "title": _("Messages that may have been sent"),
             "opts": SmsMessage._meta,
-            "certain": SmsMessage.objects.filter(pk__in=certain, status__in=_NOT_SENT).values_list("pk", flat=True),
-            "asked": ",".join(str(pk) for pk in in_doubt),
-            "in_doubt": SmsMessage.objects.filter(pk__in=in_doubt).newest_first().select_related("service"),
+            "certain": certain,
+            "asked": ",".join(str(message.pk) for message in in_doubt),
+            "in_doubt": in_doubt,
             "in_doubt_count": len(in_doubt),
-            "pks": [*certain, *in_doubt],
+            "left_out": reasons.most_common(),
+            "left_out_count": len(refusals),
+            "pks": [message.pk for message in (*certain, *in_doubt)],
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "is_action": "action" in request.POST,
             "back": back,
@@ -109,7 +115,7 @@ class Retries:
             try:
                 retries.append(self._retry_and_record(request, pk, in_doubt=pk in twice))
             except SmsError as error:
-                refused[str(error) if len(pks) == 1 else _reason(error)] += 1
+                refused[(len(pks) > 1 and _reason(type(error))) or str(error)] += 1
             except SmsMessage.DoesNotExist:
                 refused[_("The message was purged.")] += 1
             except Exception as error:  # noqa: BLE001 - others were retried before it: what became of them must be said
@@ -164,24 +170,46 @@ def link_to(message: SmsMessage | int, words: str = "") -> SafeString:
 
 def may_be_retried(message: SmsMessage) -> bool:
     """Whether ``retry_message`` would take it, as far as can be seen without trying."""
-    return message.status in _RETRYABLE and not why_not(message)
+    return _refusal(message) is None
 
 
 def why_not(message: SmsMessage) -> str:
     """Why a message that did not arrive is not offered to be retried; empty if it is, or if there is no need to."""
     if retry := retry_of(message):
         return format_html(_("Already retried: {}."), link_to(retry))
-    if message.status not in _RETRYABLE:
-        return ""
-    if message.purpose == Purpose.OTP or message.wiped_names:
+    refusal = _refusal(message)
+    if refusal is VariablesWiped:
         return _("Not possible: one-time codes and other sensitive variables are not kept. Have a new text sent.")
-    if not message.service.is_active:
+    if refusal is InactiveService:
         return _("Not possible: the service is deactivated. Activate it first.")
     return ""
 
 
-def _reason(error: SmsError) -> str:
-    """Why, in words that hold for many messages."""
+def _to_decide_on(messages: SmsMessageQuerySet) -> SmsMessageQuerySet:
+    """With what ``may_be_retried`` looks at."""
+    return messages.newest_first().select_related("service").prefetch_related(retries_of_each())
+
+
+def _is_to_be_asked_about(message: SmsMessage) -> bool:
+    """Whether its retry might be a second text."""
+    return message.status == MessageStatus.UNKNOWN and may_be_retried(message)
+
+
+def _refusal(message: SmsMessage) -> type[SmsError] | None:
+    """What ``retry_message`` would raise, as far as can be seen without trying."""
+    if retry_of(message):
+        return AlreadyRetried
+    if message.status not in _RETRYABLE:
+        return NotRetryable
+    if message.purpose == Purpose.OTP or message.wiped_names:
+        return VariablesWiped
+    if not message.service.is_active:
+        return InactiveService
+    return None
+
+
+def _reason(error: type[SmsError]) -> str:
+    """Why, in words that hold for many messages; empty if there are none."""
     reasons = {
         AlreadyRetried: _("Already retried."),
         VariablesWiped: _("One-time codes and other sensitive variables are not kept."),
@@ -189,4 +217,4 @@ def _reason(error: SmsError) -> str:
         NotRetryable: _("Only what failed, was not delivered or is in doubt can be retried."),
         InactiveService: _("The service is deactivated."),
     }
-    return reasons.get(type(error)) or str(error)
+    return reasons.get(error, "")

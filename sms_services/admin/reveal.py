@@ -8,10 +8,10 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from ..error_pages import private_post
 from ..models import MessageReveal, SmsMessage
+from .posting import posted
 from .search import REVEAL
 
 
@@ -19,7 +19,8 @@ class Reveals:
     """For the log's admin: the page with what is hidden elsewhere. It is an answer to a POST and nothing else."""
 
     def get_urls(self) -> list[Any]:
-        view = never_cache(self.admin_site.admin_view(require_POST(self.reveal_view)))  # type: ignore[attr-defined]
+        acting = posted(self.reveal_view, "admin:sms_services_smsmessage_change")
+        view = never_cache(self.admin_site.admin_view(acting))  # type: ignore[attr-defined]
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/reveal/", view, name="sms_services_smsmessage_reveal"), *urls]
 

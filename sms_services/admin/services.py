@@ -15,7 +15,6 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 from polymorphic.admin import PolymorphicChildModelAdmin, PolymorphicChildModelFilter, PolymorphicParentModelAdmin
 from polymorphic.admin.forms import PolymorphicModelChoiceForm
 
@@ -27,8 +26,9 @@ from ..exceptions import SmsError
 from ..models import AlibabaCloudSms, AwsSnsSms, SandboxSms, SmsMessage, SmsService, TwilioSms
 from ..models.signatures import RegisteredSignature
 from ..providers import get_provider
-from .forms import AwsSnsForm, ServiceForm, TestMessageForm
+from .forms import AlibabaCloudForm, AwsSnsForm, ServiceForm, TestMessageForm, TwilioForm
 from .importing import import_page
+from .posting import posted
 from .sandbox import inbox_url
 from .sent_tests import outcome_url, sent_test
 
@@ -146,8 +146,9 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
         def outside_transactions(view: Any) -> Any:
             return transaction.non_atomic_requests(self.admin_site.admin_view(view))
 
+        verify = posted(self.verify_view, "admin:sms_services_smsservice_change")
         return [
-            path("<int:pk>/verify/", outside_transactions(self.verify_view), name="sms_services_smsservice_verify"),
+            path("<int:pk>/verify/", outside_transactions(verify), name="sms_services_smsservice_verify"),
             path("<int:pk>/test/", outside_transactions(self.test_view), name="sms_services_smsservice_test"),
             path("<int:pk>/import/", outside_transactions(self.import_view), name="sms_services_smsservice_import"),
             *super().get_urls(),
@@ -156,9 +157,6 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
     def verify_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the provider whether the stored credentials work; the answer stands on the service's page."""
         service = self._service_for(request, pk, "verify_smsservice")
-        return require_POST(self._verify)(request, service)
-
-    def _verify(self, request: HttpRequest, service: SmsService) -> HttpResponse:
         try:
             answer = get_provider(service).verify()
         except SmsError as error:
@@ -287,6 +285,7 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
 
 @admin.register(AlibabaCloudSms)
 class AlibabaCloudSmsAdmin(SmsServiceChildAdmin):
+    base_form = AlibabaCloudForm
     provider_fields = ("access_key", "access_secret", "verify_sign")
 
 
@@ -298,6 +297,7 @@ class AwsSnsSmsAdmin(SmsServiceChildAdmin):
 
 @admin.register(TwilioSms)
 class TwilioSmsAdmin(SmsServiceChildAdmin):
+    base_form = TwilioForm
     provider_fields = ("account_sid", "auth_token", "from_number")
 
 

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('key', models.SlugField(help_text='The name that code and commands use for this service.', unique=True, verbose_name='key')),
                 ('name', models.CharField(max_length=100, verbose_name='name')),
                 ('is_active', models.BooleanField(default=True, help_text='An inactive service refuses to send. Nothing is deleted.', verbose_name='active')),
-                ('max_per_second', models.PositiveIntegerField(blank=True, help_text='The most messages that may leave in a second, over all processes and hosts. Empty: unlimited.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100000)], verbose_name='messages per second')),
+                ('max_per_second', models.PositiveIntegerField(blank=True, help_text='The most messages that may leave in a second, over all processes and hosts. A fifth of it is kept for one-time codes (the setting OTP_SHARE); other texts share the rest. Empty: unlimited.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100000)], verbose_name='messages per second')),
                 ('price_per_segment', models.DecimalField(blank=True, decimal_places=5, help_text='For estimates only. Empty: no estimates.', max_digits=9, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='price per segment')),
                 ('currency', models.CharField(blank=True, help_text='ISO 4217, for example USD.', max_length=3, validators=[django.core.validators.RegexValidator('^[A-Z]{3}\\Z', 'Three capital letters, such as USD.')], verbose_name='currency')),
                 ('polymorphic_ctype', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='polymorphic_%(app_label)s.%(class)s_set+', to='contenttypes.contenttype')),
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('sign_asked', models.CharField(blank=True, editable=False, max_length=160)),
                 ('access_key', models.CharField(help_text='RAM console › Users › AccessKey: the AccessKey ID. The user needs AliyunDysmsFullAccess.', max_length=128, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9_.\\-]{8,128}$', 'An access key ID has 8 to 128 letters and digits and no spaces. Copy it from the console.')], verbose_name='access key')),
                 ('access_secret', sms_services.fields.EncryptedTextField(help_text='Shown once by the RAM console, when the AccessKey is created.', verbose_name='access secret')),
-                ('verify_sign', models.CharField(help_text='SMS console › Signatures: the name of an approved signature, 2 to 12 characters, without 【】.', max_length=30, validators=[django.core.validators.MinLengthValidator(2), django.core.validators.MaxLengthValidator(12)], verbose_name='signature')),
+                ('verify_sign', models.CharField(help_text='SMS console › Signatures: the name of an approved signature, 2 to 12 characters, without 【】.', max_length=30, validators=[django.core.validators.MinLengthValidator(2), django.core.validators.MaxLengthValidator(12), sms_services.validators.validate_signature], verbose_name='signature')),
             ],
             options={
                 'verbose_name': 'Alibaba Cloud SMS',
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
             name='AwsSnsSms',
             fields=[
                 ('smsservice_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='sms_services.smsservice')),
-                ('access_key', models.CharField(help_text='IAM console › Users › Security credentials: the access key ID. The user needs sns:Publish.', max_length=128, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9_.\\-]{8,128}$', 'An access key ID has 8 to 128 letters and digits and no spaces. Copy it from the console.')], verbose_name='access key')),
+                ('access_key', models.CharField(help_text='IAM console › Users › Security credentials: the access key ID. The user needs sns:Publish; to verify the key here, also sns:GetSMSAttributes.', max_length=128, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9_.\\-]{8,128}$', 'An access key ID has 8 to 128 letters and digits and no spaces. Copy it from the console.')], verbose_name='access key')),
                 ('secret_key', sms_services.fields.EncryptedTextField(help_text='Shown once by the IAM console, when the access key is created.', verbose_name='secret key')),
                 ('region', models.CharField(help_text='At the top right of the AWS console; SMS must be set up in this region (SNS › Mobile).', max_length=30, validators=[sms_services.validators.validate_region], verbose_name='region')),
             ],
@@ -110,9 +110,9 @@ class Migration(migrations.Migration):
             name='TwilioSms',
             fields=[
                 ('smsservice_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='sms_services.smsservice')),
-                ('account_sid', models.CharField(help_text='Twilio console › Account info: “AC” and 32 digits.', max_length=34, validators=[django.core.validators.RegexValidator('^AC[0-9a-fA-F]{32}$', "An account SID is “AC” and 32 hexadecimal digits. Copy it from the console's start page.")], verbose_name='account SID')),
+                ('account_sid', models.CharField(help_text='Twilio console › Account info: “AC” and 32 hexadecimal digits.', max_length=34, validators=[django.core.validators.RegexValidator('^AC[0-9a-fA-F]{32}$', "An account SID is “AC” and 32 hexadecimal digits. Copy it from the console's start page.")], verbose_name='account SID')),
                 ('auth_token', sms_services.fields.EncryptedTextField(help_text='Twilio console › Account info, below the SID.', verbose_name='auth token')),
-                ('from_number', models.CharField(help_text="Twilio console › Phone numbers › Active numbers, in E.164 (+12065550100); or an alphanumeric sender ID; or a messaging service's SID (MG…).", max_length=34, validators=[sms_services.validators.validate_sender], verbose_name='from number')),
+                ('from_number', models.CharField(help_text="Twilio console › Phone numbers › Active numbers, in any notation; or an alphanumeric sender ID; or a messaging service's SID (MG…).", max_length=34, validators=[sms_services.validators.validate_sender], verbose_name='from number')),
             ],
             options={
                 'verbose_name': 'Twilio SMS',

@@ -22,7 +22,7 @@ from ..providers.aws_sns import AwsSnsConfiguration, AwsSnsProvider
 from ..providers.base import Provider, Verification
 from ..providers.sandbox import SandboxProvider
 from ..providers.twilio import TwilioConfiguration, TwilioProvider
-from ..validators import validate_access_key, validate_account_sid, validate_region, validate_sender
+from ..validators import validate_access_key, validate_account_sid, validate_region, validate_sender, validate_signature
 from .signatures import RegisteredSignature
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class SmsService(PolymorphicModel):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100_000)],
-        help_text=_("The most messages that may leave in a second, over all processes and hosts. Empty: unlimited."),
+        help_text=_(
+            "The most messages that may leave in a second, over all processes and hosts. A fifth of it is kept for "
+            "one-time codes (the setting OTP_SHARE); other texts share the rest. Empty: unlimited."
+        ),
     )
 
     price_per_segment = models.DecimalField(
@@ -189,7 +192,7 @@ class AlibabaCloudSms(RegisteredSignature, SmsService):
     verify_sign = models.CharField(
         _("signature"),
         max_length=30,
-        validators=[MinLengthValidator(2), MaxLengthValidator(12)],
+        validators=[MinLengthValidator(2), MaxLengthValidator(12), validate_signature],
         help_text=_("SMS console › Signatures: the name of an approved signature, 2 to 12 characters, without 【】."),
     )
 
@@ -217,7 +220,10 @@ class AwsSnsSms(SmsService):
         _("access key"),
         max_length=128,
         validators=[validate_access_key],
-        help_text=_("IAM console › Users › Security credentials: the access key ID. The user needs sns:Publish."),
+        help_text=_(
+            "IAM console › Users › Security credentials: the access key ID. The user needs sns:Publish; to verify the "
+            "key here, also sns:GetSMSAttributes."
+        ),
     )
     secret_key = EncryptedTextField(
         _("secret key"), help_text=_("Shown once by the IAM console, when the access key is created.")
@@ -254,7 +260,7 @@ class TwilioSms(SmsService):
         _("account SID"),
         max_length=34,
         validators=[validate_account_sid],
-        help_text=_("Twilio console › Account info: “AC” and 32 digits."),
+        help_text=_("Twilio console › Account info: “AC” and 32 hexadecimal digits."),
     )
     auth_token = EncryptedTextField(_("auth token"), help_text=_("Twilio console › Account info, below the SID."))
     from_number = models.CharField(
@@ -262,8 +268,8 @@ class TwilioSms(SmsService):
         max_length=34,
         validators=[validate_sender],
         help_text=_(
-            "Twilio console › Phone numbers › Active numbers, in E.164 (+12065550100); or an alphanumeric sender ID; "
-            "or a messaging service's SID (MG…)."
+            "Twilio console › Phone numbers › Active numbers, in any notation; or an alphanumeric sender ID; or a "
+            "messaging service's SID (MG…)."
         ),
     )
 

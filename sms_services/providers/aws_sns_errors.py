@@ -138,7 +138,7 @@ SERVICE_ERRORS: Mapping[str, ProviderError] = {
 CONNECTION_ERRORS: Mapping[str, ProviderError] = {
     "EndpointConnectionError": ProviderError(
         ErrorKind.TRANSIENT,
-        _("No connection to SNS. Check the region's spelling, and this server's network, DNS and firewall."),
+        _("No connection to SNS. Check that the region is the right one, and this server's network, DNS and firewall."),
         retry=True,
     ),
     "ConnectTimeoutError": ProviderError(

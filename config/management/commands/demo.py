@@ -31,12 +31,13 @@ TEMPLATES = {
     ),
     "parcel-zh": ("Parcel (Chinese)", Purpose.NOTIFICATION, "您的包裹${parcel}预计${day}送达，请留意查收。"),
 }
-#: Texts for the sandbox's phones (fictional numbers): one that is refused, one in doubt, one per language and purpose.
+#: Texts for the sandbox's phones (fictional numbers): one that is refused, one in doubt, one per language, one with a
+#: code. Those about approvals come of the requests.
 TEXTS = (
     ("+12065550151", "parcel", {"parcel": "C-31", "day": "Monday"}),
     ("+12065550158", "parcel", {"parcel": "C-32", "day": "Monday"}),
     ("+8613800000011", "parcel-zh", {"parcel": "B-20", "day": "周五"}),
-    ("+12065550142", "approval", {"processTitle": "Travel to Lisbon", "userNick": "Maya"}),
+    ("+12065550142", "parcel", {"parcel": "D-08", "day": "Tuesday"}),
     ("+12065550123", "parcel", {"parcel": "A-17", "day": "Friday"}),
     ("+12065550123", "login-code", {"code": "493817", "minutes": "5"}),
 )
