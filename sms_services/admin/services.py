@@ -53,7 +53,8 @@ class ProtectsServicesInUse:
 def usage_of(service: SmsService) -> list[str]:
     """What keeps a service from being deleted, one line per kind of row."""
     lines = []
-    for relation in SmsService._meta.get_fields(include_hidden=True):
+    relations: list[Any] = SmsService._meta.get_fields(include_hidden=True)
+    for relation in relations:
         if getattr(relation, "on_delete", None) is not models.PROTECT:
             continue
         rows = relation.related_model._base_manager.filter(**{relation.field.name: service.pk})
