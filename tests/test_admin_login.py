@@ -509,6 +509,7 @@ def test_pauses_are_seen_and_resumed_with_permission(staff_client, login):
     pause = Pause.objects.create(
         login=login, scope=PauseScope.PREFIX, value="+1206555", active_key="1", reason=PauseReason.CAP, sent=50, used=1
     )
+    assert str(pause) == "Prefix +1206555****"
     url = reverse("admin:login_mobile_pause_resume", args=[pause.pk])
     client = staff_client("view_mobilelogin", "view_figures_mobilelogin", "view_pause")
     page = client.get(reverse(FIGURES, args=[login.pk])).content.decode()
