@@ -132,6 +132,8 @@ def mark_handled(task_keys: Iterable[str]) -> None:
         if not text_ids:
             return
         rows.update(handled=True)
+        # Waits for whoever sends one again: its state is what was committed until then.
+        list(texts().filter(pk__in=text_ids).order_by("pk").select_for_update().values_list("pk"))
         later = timezone.now() + timedelta(seconds=LOST_AFTER)
         texts().filter(pk__in=text_ids, state__in=(TextState.WAITING, TextState.ORDERED)).update(sweep_at=later)
         for pk in text_ids:

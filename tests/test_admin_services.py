@@ -41,6 +41,7 @@ WRONG = [
     (AwsSnsSms, "region", "moon-base-1"),
     (TwilioSms, "account_sid", "AC123"),
     (TwilioSms, "from_number", "+1206555"),
+    (TwilioSms, "from_number", "(206) 555-0100"),
     (TwilioSms, "from_number", "twelve chars"),
     (TwilioSms, "from_number", "MG" + "a" * 30),
 ]
@@ -124,7 +125,7 @@ def test_every_kind_of_twilio_sender_is_accepted(admin_client, sender):
         (AlibabaCloudSms, "verify_sign", "【测试签名】", "测试签名"),
         (AlibabaCloudSms, "verify_sign", "[Example]", "Example"),
         (TwilioSms, "from_number", "+1 206 555 0100", "+12065550100"),
-        (TwilioSms, "from_number", "(206) 555-0100", "+12065550100"),
+        (TwilioSms, "from_number", "+86 (138) 0000-0000", "+8613800000000"),
         (SandboxSms, "currency", "cny", "CNY"),
     ],
     ids=str,

@@ -28,6 +28,7 @@ from approvals.exceptions import Conflict, Throttled
 from approvals.models import Event, NodeText, NodeVisit, Process, Request, Task, TextRecipient
 from approvals.starting import start
 from approvals.sweeping import sweep
+from approvals.texting import send_again
 from notifications.models import Notification
 from sms_services.choices import MessageStatus
 from sms_services.models import SandboxSms, SmsMessage
@@ -431,6 +432,35 @@ def test_a_text_that_is_handed_over_and_an_action_that_marks_it_do_not_wait_for_
             text.update(sweep_at=timezone.now())
 
     assert track.run([hand_over, act]) == [None, None]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases
+def test_of_a_text_that_is_sent_again_and_an_approval_neither_overlooks_the_other(
+    broker: Any, sandbox: Any, track: Track
+) -> None:
+    ini, ann = persons("ini", "ann")
+    type(sandbox).objects.update(is_active=False)
+    request = submit(a_process(step(ann, sms_service=sandbox, sms_template=an_approval_template())), ini)
+    type(sandbox).objects.update(is_active=True)
+    text, task = NodeText.objects.get(request=request), request.tasks.get()
+    assert text.state == TextState.FAILED
+    is_handed_over = Moment()
+
+    def send() -> None:
+        with transaction.atomic():
+            assert send_again(text.pk)
+            is_handed_over.set()
+            time.sleep(0.5)
+
+    def act() -> None:
+        is_handed_over.wait(10)
+        approve(task, ann)
+
+    assert track.run([send, act]) == [None, None]
+    while broker.work():
+        pass
+    assert not SmsMessage.objects.filter(status=MessageStatus.SENT).exists()
 
 
 @pytest.mark.parametrize("repetitions", [2, pytest.param(100, marks=pytest.mark.soak)])

@@ -246,7 +246,7 @@ class TestOncePerEvent:
             sweep()
         text = NodeText.objects.get()
         assert (text.state, text.notification) == (TextState.ORDERED, Notification.objects.get())
-        assert {str(recipient) for recipient in text.recipients.all()} == {f"{text} ({ann})", f"{text} ({ben})"}
+        assert {recipient.user for recipient in text.recipients.all()} == {ann, ben}
 
 
 class TestHandledMeanwhile:
@@ -508,6 +508,17 @@ class TestBrokenParts:
         work(broker)
         assert texted() == {}
         assert NodeText.objects.get().state == TextState.SKIPPED
+
+    def test_no_copy_of_what_was_withdrawn_is_sent_again(self, broker, people, texting, sandbox, admin_client):
+        ini, ann, ben, _cat = people
+        type(sandbox).objects.update(is_active=False)
+        request = submit(a_process(step(ann, kind=NodeKind.CC, **texting), step(ben)), ini)
+        type(sandbox).objects.update(is_active=True)
+        withdraw(request, ini)
+        url = reverse("admin:approvals_nodetext_send_again", args=[NodeText.objects.get().pk])
+        assert "There is nothing to send again." in admin_client.post(url, follow=True).text
+        work(broker)
+        assert texted() == {}
 
     def test_a_template_that_was_deleted_is_said_to_be(self, broker, people, texting):
         ini, ann, ben, _cat = people

@@ -88,6 +88,11 @@ class RequestAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     readonly_fields = fields
     inlines = (TaskInline, EventInline)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Texts only for those who may open them."""
+        may_view = request.user.has_perm("approvals.view_nodetext")
+        return [name for name in self.fields if may_view or name != "sent_texts"]
+
     class Media:
         css = {"all": ("approvals/admin.css",)}
 

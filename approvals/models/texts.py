@@ -82,4 +82,8 @@ class TextRecipient(models.Model):
         indexes = [models.Index(fields=["task_key"], name="approval_text_recipient_task")]
 
     def __str__(self) -> str:
-        return f"{self.text} ({self.user})"
+        """Its text, by number: somebody may be in thousands, and the name of each would be a query."""
+        return f"{NodeText._meta.verbose_name} {self.text_id}"
+
+    def __repr__(self) -> str:
+        return f"<TextRecipient {self.pk}>"

@@ -173,5 +173,6 @@ def _answer(
 
 def _unsaved(request: HttpRequest, conflict: Conflict) -> str:
     """The comment of whoever came too late; not that of a second click, as the first one has saved it."""
-    event = conflict.event
-    return "" if event is not None and event.actor_id == request.user.pk else _comment(request)
+    comment, event = _comment(request), conflict.event
+    saved = event is not None and event.actor_id == request.user.pk and event.comment == comment
+    return "" if saved else comment

@@ -331,14 +331,14 @@ def page_parts(request: HttpRequest, progress: Progress, *, with_failures: bool 
         "may_pause": may_control and may_pause,
         "may_resume": may_control and status == NotificationStatus.PAUSED,
         "may_cancel": may_control and (may_pause or status == NotificationStatus.PAUSED),
-        "may_retry": may_control and _may_retry(notification, counts),
+        "may_retry": may_control and _may_retry(progress),
     }
 
 
-def _may_retry(notification: Notification, counts: Mapping[str, int]) -> bool:
+def _may_retry(progress: Progress) -> bool:
     """Whether anything failed that was not retried yet."""
-    failed = counts[MessageStatus.FAILED] or counts[MessageStatus.UNDELIVERED]
-    return bool(failed) and pages.failures_of(notification).exists()
+    failed = progress.counts[MessageStatus.FAILED] or progress.counts[MessageStatus.UNDELIVERED]
+    return bool(failed) and pages.failures_of(progress.notification).exists()
 
 
 class Follows:

@@ -44,7 +44,7 @@ class Recipient(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{numbered(self)} – {self.user}" if self.pk else ""
+        return numbered(self)
 
     def __repr__(self) -> str:
         return f"<Recipient {self.pk}>"

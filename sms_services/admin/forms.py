@@ -66,10 +66,10 @@ class AlibabaCloudForm(ServiceForm):
 
 class TwilioForm(ServiceForm):
     def clean_from_number(self) -> str:
-        """A number in E.164; the other kinds of sender as they are."""
+        """A number with its country's code in E.164, all else as it is: the default region is of the recipients."""
         sender: str = self.cleaned_data["from_number"]
         try:
-            return normalize(sender)
+            return normalize(sender, region="")
         except InvalidPhoneNumber:
             return sender
 
