@@ -168,7 +168,7 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'processes.sqlite3'}"
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_url", "mariadb_url"])
+@pytest.fixture(params=["sqlite_url", "postgresql_url", pytest.param("mariadb_url", marks=pytest.mark.soak)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database of each kind in turn."""
     url: str = request.getfixturevalue(request.param)

@@ -66,10 +66,10 @@ def everybody_on_pages(url: str, attribute: str) -> list[str]:
     return seen
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_url", pytest.param("mariadb_url", marks=pytest.mark.soak)])
-def console(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+@pytest.fixture
+def console(tmp_path: Path, database_url: str) -> Any:
     settings = {"DJANGO_SETTINGS_MODULE": "tests.uuid_users.settings"}
-    with Project(tmp_path, database=request.getfixturevalue(request.param), broker="memory://", **settings) as project:
+    with Project(tmp_path, database=database_url, broker="memory://", **settings) as project:
         yield project.console()
 
 

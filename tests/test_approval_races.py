@@ -464,7 +464,7 @@ def test_of_a_text_that_is_sent_again_and_an_approval_neither_overlooks_the_othe
 
 
 @pytest.mark.parametrize("repetitions", [2, pytest.param(100, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("database", ["postgresql_url", "sqlite_url"])
+@pytest.mark.parametrize("database", ["postgresql_url", pytest.param("sqlite_url", marks=pytest.mark.soak)])
 def test_two_processes(database: str, repetitions: int, redis_url: str, tmp_path: Path, request: Any) -> None:
     url = request.getfixturevalue(database)
     with Project(tmp_path, database=url, broker=redis_url) as project:

@@ -52,7 +52,7 @@ def seconds_to_provider(console: Console, simulator: TwilioSimulator, number: st
     ("broker", "people", "longest"),
     [
         pytest.param("redis_url", 1_000, 5.0, id="redis"),
-        pytest.param("rabbitmq_url", 1_000, 5.0, id="rabbitmq"),
+        pytest.param("rabbitmq_url", 1_000, 5.0, id="rabbitmq", marks=pytest.mark.soak),
         pytest.param("redis_url", 100_000, 2.0, id="redis-100000", marks=pytest.mark.soak),
         pytest.param("rabbitmq_url", 100_000, 2.0, id="rabbitmq-100000", marks=pytest.mark.soak),
     ],

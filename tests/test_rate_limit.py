@@ -58,7 +58,13 @@ def queue_code(console: Console, number: str) -> float:
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("shared", [False, True], ids=["codes_have_a_worker", "workers_are_shared"])
+@pytest.mark.parametrize(
+    "shared",
+    [
+        pytest.param(False, id="codes_have_a_worker"),
+        pytest.param(True, id="workers_are_shared", marks=pytest.mark.soak),
+    ],
+)
 def test_two_workers_keep_the_rate_and_codes_leave_at_once(
     shared: bool, count: int, postgresql_url: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -163,7 +169,9 @@ def take_places(service: str, seconds: float, threads: int, *, codes: bool) -> l
     return places
 
 
-@pytest.mark.parametrize("codes", [False, True], ids=["others_only", "with_codes"])
+@pytest.mark.parametrize(
+    "codes", [pytest.param(False, id="others_only", marks=pytest.mark.soak), pytest.param(True, id="with_codes")]
+)
 @pytest.mark.parametrize("database", ["postgresql", "sqlite"])
 @pytest.mark.parametrize("seconds", [1.0, pytest.param(3.0, marks=pytest.mark.soak)])
 def test_racing_processes_and_threads_never_get_more_places_than_the_rate_has(
