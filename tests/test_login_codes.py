@@ -330,10 +330,11 @@ class TestBinding:
     def test_without_the_token_it_is_worth_nothing(self, front_end, login):
         ada, mallory = front_end(), front_end(address="198.51.100.9")
         ada.challenge()
-        mine = mallory.challenge(OTHER)
         (code,) = codes_sent(NUMBER)
-        if code == codes_sent(OTHER)[0]:
-            pytest.skip("one in a million")
+        for other in (OTHER, "+12065550125"):  # of two codes, one at least is another one
+            mine = mallory.challenge(other)
+            if code not in codes_sent(other):
+                break
         assert error(mallory.verify(mine, code)) == (400, "wrong_code")
 
     def test_another_configuration_does_not_take_it(self, front_end, login):

@@ -4,6 +4,7 @@ Django's own autocomplete needs an admin with search fields for each of them, an
 host project's user model may have neither, and whoever composes a notification need not be allowed to read accounts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,15 +39,16 @@ _PERMISSIONS = (
 )
 
 
-class Kind:
+class Kind(ABC):
     """One of the three kinds of recipients."""
 
+    @abstractmethod
     def everything(self) -> "QuerySet[Any]":
-        raise NotImplementedError
+        """All that may be chosen."""
 
+    @abstractmethod
     def matching(self, term: str) -> "QuerySet[Any]":
         """Those whose name has this in it, in the order in which they are offered."""
-        raise NotImplementedError
 
     def labels(self, found: Iterable[Any]) -> Sequence[tuple[str, str]]:
         """Primary key and name of each, without a query per row."""
