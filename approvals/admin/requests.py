@@ -94,7 +94,7 @@ class RequestAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
         return [name for name in self.fields if may_view or name != "sent_texts"]
 
     class Media:
-        css = {"all": ("approvals/admin.css",)}
+        css = {"all": ("sms_services/cards.css", "approvals/admin.css")}
 
     @admin.display(description=_("submitted"))
     def submitted(self, request: Request) -> SafeString:
@@ -164,7 +164,7 @@ class TaskAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     readonly_fields = fields
 
     class Media:
-        css = {"all": ("approvals/admin.css",)}
+        css = {"all": ("sms_services/cards.css", "approvals/admin.css")}
 
     @admin.display(description=_("their turn since"))
     def since(self, task: Task) -> SafeString:
@@ -193,7 +193,7 @@ class EventAdmin(AboutOthers, CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     readonly_fields = fields
 
     class Media:
-        css = {"all": ("approvals/admin.css",)}
+        css = {"all": ("sms_services/cards.css", "approvals/admin.css")}
 
     @admin.display(description=_("when"))
     def happened(self, event: Event) -> SafeString:

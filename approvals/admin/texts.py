@@ -50,7 +50,7 @@ class NodeTextAdmin(ReadOnly, admin.ModelAdmin):
     readonly_fields = fields
 
     class Media:
-        css = {"all": ("approvals/admin.css",)}
+        css = {"all": ("sms_services/cards.css", "approvals/admin.css")}
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("request__process_version")

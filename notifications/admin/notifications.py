@@ -102,7 +102,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
     show_facets = admin.ShowFacets.NEVER
 
     class Media:
-        css = {"all": ("sms_services/preview.css", "notifications/admin.css")}
+        css = {"all": ("sms_services/preview.css", "sms_services/cards.css", "notifications/admin.css")}
         js = ("notifications/composing.js", "notifications/progress.js")
 
     def get_queryset(self, request: HttpRequest) -> NotificationQuerySet:
