@@ -36,6 +36,7 @@ def admin_page(open_page, live_server, admin_user):
         page.fill("#id_username", "admin")
         page.fill("#id_password", "password")
         page.click("input[type=submit]")
+        page.wait_for_url("**/admin/")
         page.base = live_server.url
         return page
 

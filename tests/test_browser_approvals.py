@@ -65,6 +65,7 @@ def choose(page, row, field, words, label):
 
 def begin_step(page, title, **choices):
     page.get_by_role("link", name="Add a step").click()
+    page.wait_for_url("**/admin/approvals/node/add/**")
     page.fill("#id_title", title)
     for field, value in choices.items():
         page.select_option(f"#id_{field}", value)
@@ -106,6 +107,7 @@ def open_from_inbox(page, live_server, title):
     page.goto(f"{live_server.url}/approvals/")
     assert_fits_its_window(page)
     page.get_by_role("link", name=title).click()
+    expect(page.locator("h1")).to_have_text(title)
     assert_fits_its_window(page)
 
 
@@ -165,6 +167,7 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
     page.goto(f"{live_server.url}/approvals/")
     page.get_by_role("link", name="New request").click()
     page.get_by_role("link", name="Travel request").click()
+    expect(page.locator("h1")).to_have_text("Travel request")
     assert_fits_its_window(page)
     page.fill("#id_title", "Conference in Rome")
     page.fill("#id_reason", "Three days in May")

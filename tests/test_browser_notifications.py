@@ -175,7 +175,8 @@ def test_it_works_without_scripts(browser, live_server, admin_user, broker, staf
             for name in names:
                 row = page.locator(f".field-{field}")
                 row.get_by_label("Search by name").fill(name)
-                row.get_by_role("button", name="Search").click()
+                with page.expect_navigation():
+                    row.get_by_role("button", name="Search").click()
                 choices = page.locator(f"#id_{field}")
                 labels = choices.locator("option").all_inner_texts()
                 choices.select_option(label=labels)
@@ -271,6 +272,7 @@ def test_a_preset_follows_its_template_and_begins_a_notification(page, live_serv
     assert (preset.key, preset.variables, preset.recipient_fields) == ("device-alarm", {}, {"name": "first_name"})
 
     page.get_by_role("link", name="Compose from this preset").click()
+    page.wait_for_url(f"**{COMPOSE}**")
     page.fill("#id_variables-device-text", "Crane 2")
     begin = timezone.localtime() + timedelta(days=1)
     page.fill("#id_send_at", f"{begin:%Y-%m-%dT%H:%M}")

@@ -38,6 +38,7 @@ def admin_page(page, live_server, admin_user):
     page.fill("#id_username", "admin")
     page.fill("#id_password", "password")
     page.click("input[type=submit]")
+    page.wait_for_url("**/admin/")
     return page
 
 
@@ -91,6 +92,7 @@ def test_an_admin_adds_a_service_and_verifies_it(
 
         page.fill(f"#id_{secret}", "a-wrong-secret-0123456789")
         page.get_by_role("button", name="Save and continue editing").click()
+        expect(page.locator(".messagelist")).to_contain_text("changed successfully")
         page.get_by_role("button", name="Verify credentials").click()
         error = page.locator(".messagelist .error")
         expect(error).to_contain_text("did not accept the credentials")
@@ -116,6 +118,7 @@ def test_a_text_travels_from_the_admin_to_the_sandbox_inbox(admin_page, live_ser
     expect(preview).to_contain_text("UCS-2 because of ë ’")
     assert_fits_its_window(page)
     page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".messagelist")).to_contain_text("added successfully")
 
     page.goto(f"{live_server.url}/admin/sms_services/smsservice/{SmsService.objects.get().pk}/change/")
     page.get_by_role("link", name="Send test SMS").click()
@@ -219,6 +222,7 @@ def test_the_log_fits_beside_the_sidebar_and_is_searched(admin_page, live_server
     assert_private(page.url)
     assert_fits_its_window(page)
     page.get_by_role("link", name="Failed", exact=True).click()
+    page.wait_for_url("**status__exact=failed**")
     expect(page.locator("#searchbar")).to_have_value(MASKED)
     assert_private(page.url)
     page.go_back()
