@@ -7,12 +7,14 @@ A login takes three calls::
     log_in(request, verified)                                    # and the session is the user's
 
 ``request`` is Django's request: the client's address, its known-device cookie and its user are read from it. Whoever
-is refused gets a ``Refusal`` with a stable code. All functions that count (which is all that begin with ``request``,
-``resend``, ``verify``, ``confirm`` or ``finish``) raise ``OpenTransaction`` inside a transaction: decorate such views
-with ``login_mobile.transactions.outside_transactions``.
+is refused gets a ``Refusal`` with a stable code. What counts, or queues a text with what it does, must be committed at
+once: all that begin with ``request``, ``resend``, ``verify``, ``confirm``, ``finish``, ``remove`` or ``reauthenticate``
+raise ``OpenTransaction`` inside a transaction. Decorate such views with
+``login_mobile.transactions.outside_transactions``.
 """
 
 from .flows.entering import Verified, log_in, remember_device
+from .flows.finding import get_login
 from .flows.lifting import lift_address_limits, lift_limits, resume
 from .flows.notices import can_send_notice
 from .flows.numbers import confirm_number, remove_number, request_number, withdraw_number
@@ -22,7 +24,7 @@ from .flows.reauthenticating import (
     recently_authenticated,
     request_reauthentication,
 )
-from .flows.requesting import PendingCode, get_login, request_code, resend_code
+from .flows.requesting import PendingCode, request_code, resend_code
 from .flows.status import CodeStatus, code_status
 from .flows.testing import send_test_code
 from .flows.verifying import finish_registration, verify_code

@@ -13,6 +13,7 @@ the shortest window; an event counts until its whole slot has left the window, s
 If a count cannot be made, nothing is let through (``unavailable``).
 """
 
+import logging
 import math
 import random
 import time
@@ -24,12 +25,14 @@ from typing import TypeVar
 from django.db import DatabaseError, transaction
 from django.db.models import F
 
+from sms_services.logs import log
+
 from .exceptions import ErrorCode, Refusal
 from .keys import subject_key
 from .models import Bucket
 from .rows import database
 
-#: Up to this limit, every event has an entry of its own second.
+#: Up to this limit, every event has an entry of its own millisecond.
 EXACT = 200
 #: How often a transaction is tried that lost against another one.
 TRIES = 4
@@ -190,9 +193,12 @@ def empty(keys: Sequence[str]) -> int:
     return Bucket.objects.using(database()).filter(key__in=keys).update(entries={}, revision=F("revision") + 1)
 
 
-def purge(now: float) -> int:
-    """Delete buckets that count nothing any more."""
-    return Bucket.objects.using(database()).filter(idle_at__lt=now).delete()[0]
+def purge(now: float, size: int) -> int:
+    """Delete at most ``size`` buckets that count nothing any more; returns how many."""
+    rows = Bucket.objects.using(database())
+    keys = list(rows.filter(idle_at__lt=now).order_by("idle_at").values_list("pk", flat=True)[:size])
+    # One of them may have begun to count again.
+    return rows.filter(pk__in=keys, idle_at__lt=now).delete()[0] if keys else 0
 
 
 def _in_order(counters: Iterable[Counter]) -> list[Counter]:
@@ -211,8 +217,9 @@ def _decided(counters: Sequence[Counter], decide: Callable[[], _Result]) -> _Res
                 return decide()
         except _Missing:
             _create(counters)
-        except DatabaseError:
+        except DatabaseError as error:
             if not left:
+                log(logging.ERROR, "login.not_counted", error=type(error).__name__)
                 raise Refusal(ErrorCode.UNAVAILABLE, retry_after=5) from None
             time.sleep(random.uniform(0.0, 0.05))
     raise Refusal(ErrorCode.UNAVAILABLE, retry_after=5)

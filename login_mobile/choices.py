@@ -52,7 +52,10 @@ class RecycledPolicy(models.TextChoices):
 
 
 class RefusalReason(models.TextChoices):
-    """Why a request was refused before anything was sent or compared. Whoever asked is told of ``TOO_SOON`` only."""
+    """Why a request was refused before anything was sent or compared. Whoever asked is told of two only.
+
+    These are ``TOO_SOON``, and ``PAUSED``, which is an ``ErrorCode`` of its own.
+    """
 
     TOO_SOON = "too_soon", _("Asked again within the pause between two codes")
     NUMBER = "number", _("Codes to one number used up")

@@ -107,4 +107,4 @@ class OpenTransaction(MobileLoginError):
 
 
 class UnusableFactory(MobileLoginError):
-    """The user factory made what must not be made: a member of staff, or nothing that is saved."""
+    """The user factory made what must not be made: a member of staff, or nothing that is or can be saved."""

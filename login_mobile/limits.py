@@ -5,7 +5,7 @@ the number before have buckets of their own (``devices``). Sends that go nowhere
 throttled tells nothing about a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .addresses import wider_network
@@ -98,9 +98,10 @@ def reason_of(full: Full) -> RefusalReason:
     return _REASONS[full.counter.kind]
 
 
-def lift(number: str) -> int:
-    """Forget what was used up of a number's limits, by whomever; returns how many buckets that were."""
-    return empty([subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))])
+def lift(number: str, user_ids: Iterable[object]) -> int:
+    """Forget what was used up of a number's and these users' limits; returns how many buckets that were."""
+    keys = [subject_key(kind, whose) for kind in (SENDS, FAILURES) for whose in (number, _known(number))]
+    return empty([*keys, *(subject_key(USER_SENDS, str(user_id)) for user_id in user_ids)])
 
 
 def lift_address(address: str) -> int:

@@ -15,7 +15,9 @@ BATCH = 1_000
 def purge() -> int:
     """Delete challenges older than ``RETENTION_DAYS`` and buckets that count nothing; returns how many rows."""
     before = timezone.now() - timedelta(days=get_settings().RETENTION_DAYS)
-    deleted = buckets.purge(time.time())
+    deleted, now = 0, time.time()
+    while some := buckets.purge(now, BATCH):
+        deleted += some
     while pks := list(
         challenges().filter(created_at__lt=before).order_by("created_at").values_list("pk", flat=True)[:BATCH]
     ):

@@ -99,18 +99,23 @@ def checked_nickname(nickname: object) -> str:
     """A nickname without space around it.
 
     Raises:
-        Refusal: ``invalid_nickname``: it is empty or too long, or has characters that nobody sees.
+        Refusal: ``invalid_nickname``: it is too long, shows nothing, or has characters that are not seen.
     """
     if isinstance(nickname, str) and len(nickname) <= 4 * NICKNAME_LENGTH:
         nickname = unicodedata.normalize("NFC", nickname).strip()
-        if 1 <= len(nickname) <= NICKNAME_LENGTH and all(map(_is_visible, nickname)):
+        if len(nickname) <= NICKNAME_LENGTH and all(map(_is_allowed, nickname)) and any(map(_is_seen, nickname)):
             return nickname
     raise Refusal(ErrorCode.INVALID_NICKNAME)
 
 
-def _is_visible(character: str) -> bool:
+def _is_allowed(character: str) -> bool:
     # The zero-width joiner and the variation selector hold emoji together.
     return character in " \u200d\ufe0f" or unicodedata.category(character)[0] not in "CZ"
+
+
+def _is_seen(character: str) -> bool:
+    """Whether it shows by itself: a letter, digit or sign, but for the fillers of Hangul and the blank of Braille."""
+    return unicodedata.category(character)[0] in "LNPS" and character not in "\u115f\u1160\u2800\u3164\uffa0"
 
 
 def _has_field(model: type[models.Model], name: str) -> bool:

@@ -140,7 +140,11 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not change and not request.user.has_perm(SWITCH):
             obj.is_active = False
             messages.info(request, _("It is switched off. Somebody who may switch logins has to switch it on."))
-        super().save_model(request, obj, form, change)
+        if change:  # all but the switch, which somebody may have thrown since this row was read
+            fields = [field for field in obj._meta.concrete_fields if not (field.primary_key or field.generated)]
+            obj.save(update_fields=[field.name for field in fields if field.name != "is_active"])
+        else:
+            super().save_model(request, obj, form, change)
         if problem := obj.template.problem_with(obj.sms_service):
             messages.warning(request, problem)
 

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from sms_services.error_pages import private_post
 from sms_services.phone_numbers import mask
 
 from ..api import withdraw_number
@@ -42,6 +43,10 @@ class MobileNumberAdmin(SaysWhenEmpty, SearchesNumbers, admin.ModelAdmin):
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return (f"user__{get_user_model().USERNAME_FIELD}__startswith",)
+
+    @private_post()
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: MobileNumber) -> None:
         withdraw_number(obj)

@@ -56,6 +56,7 @@ class SearchesNumbers:
             return HttpResponseRedirect(url)
         return HttpResponseRedirect(f"{url}?{FOUND}={seal(number, _use(request))}")
 
+    @private_post()
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         may_search = request.user.has_perm(REVEAL)
         number = (unseal(request.GET.get(FOUND, ""), _use(request)) or "") if may_search else ""

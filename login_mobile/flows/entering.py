@@ -13,9 +13,9 @@ from django.utils.module_loading import import_string
 from ..choices import Outcome, RecycledPolicy
 from ..conf import get_settings
 from ..devices import remember
-from ..exceptions import ErrorCode, Refusal
+from ..exceptions import ErrorCode, Refusal, UnusableFactory
 from ..models import Challenge, MobileLogin, MobileNumber, ReviewNumber
-from ..rows import challenges, database, number_row
+from ..rows import challenges, database, delete_unchanged, number_row
 from ..signals import mobile_login_refused, mobile_login_succeeded, number_bound, number_removed
 from ..users import checked_nickname, make_user
 from .proving import Proof, dead
@@ -49,6 +49,7 @@ def enter(request: HttpRequest, proof: Proof, nickname: object) -> Verified:
     Raises:
         Refusal: ``nickname_required`` or ``invalid_nickname`` (the challenge stays proved); ``not_allowed``,
             ``second_proof_required``, ``used``, ``expired``.
+        UnusableFactory: the new user cannot be saved. The number stays whose it was.
     """
     if proof.is_review:
         return _let_reviewer_in(request, proof, nickname)
@@ -177,8 +178,9 @@ def _register(
     except IntegrityError:
         # Somebody else who has the number was faster, with a code of their own: it is their account now.
         winner = number_row(proof.challenge.phone_number)
-        if winner is None:
-            raise
+        if winner is None or _is_recycled(request, proof, winner):
+            # Nobody was. The database's own words may hold the number.
+            raise UnusableFactory("The user factory makes users that break a constraint of the database.") from None
         return _let_in(request, proof, winner)
     end_claims(row.number)
     if instead_of is not None:
@@ -193,7 +195,7 @@ def _register(
 
 def _detach(row: MobileNumber) -> None:
     """Take the number from an account, unless somebody has used it meanwhile: then its unique number says so."""
-    MobileNumber.objects.using(database()).filter(pk=row.pk, last_used_at=row.last_used_at).delete()
+    delete_unchanged(MobileNumber.objects.using(database()).filter(pk=row.pk, last_used_at=row.last_used_at))
 
 
 def _nickname(proof: Proof, nickname: object) -> str:

@@ -1,13 +1,15 @@
 """What an admin takes back: pauses, and used-up limits."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from .. import limits
 from ..addresses import named
-from ..models import Pause
-from ..rows import pauses
+from ..models import MobileNumber, Pause
+from ..rows import challenges, database, pauses
 
 
 def resume(pause: Pause, by: Any = None) -> bool:
@@ -18,9 +20,11 @@ def resume(pause: Pause, by: Any = None) -> bool:
     return bool(ended)
 
 
+@sensitive_variables()
 def lift_limits(number: str) -> int:
-    """Let a number ask for codes and enter them again, whatever was used up. Permission:
-    ``unblock_mobilelogin``.
+    """Let a number ask for codes and enter them again, whatever was used up. Permission: ``unblock_mobilelogin``.
+
+    So may the users who have it, or have asked for a code to it within the last day.
 
     Args:
         number: E.164.
@@ -28,7 +32,10 @@ def lift_limits(number: str) -> int:
     Returns:
         how many limits that were.
     """
-    return limits.lift(number)
+    users = set(MobileNumber.objects.using(database()).filter(number=number).values_list("user", flat=True))
+    asked = challenges().filter(phone_number=number, created_at__gt=timezone.now() - timedelta(days=1))
+    users |= set(asked.exclude(user=None).values_list("user", flat=True))
+    return limits.lift(number, users)
 
 
 def lift_address_limits(address: str) -> int:

@@ -4,6 +4,7 @@ import logging
 
 from django.db.models import Q
 from django.utils.translation import gettext
+from django.views.decorators.debug import sensitive_variables
 
 from sms_services.api import queue_message
 from sms_services.choices import Purpose as TextPurpose
@@ -15,6 +16,7 @@ from ..models import MobileLogin
 from ..rows import database
 
 
+@sensitive_variables()
 def send_notice(login: MobileLogin | None, number: str) -> bool:
     """Queue the notice; returns whether it is. That it cannot be sent undoes nothing; the log says so.
 

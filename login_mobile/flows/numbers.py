@@ -13,7 +13,7 @@ from ..choices import Outcome, Purpose, RecycledPolicy
 from ..exceptions import ErrorCode, Refusal
 from ..models import MobileLogin, MobileNumber, ReviewNumber
 from ..numbers import parse_number
-from ..rows import challenges, database, number_row
+from ..rows import challenges, database, delete_unchanged, number_row
 from ..signals import number_bound, number_changed, number_removed
 from ..transactions import refuse_open_transaction
 from .entering import end_claims, set_outcome
@@ -27,6 +27,7 @@ _PURPOSES = frozenset({Purpose.BIND, Purpose.CHANGE})
 _Result = TypeVar("_Result")
 
 
+@sensitive_variables()
 def request_number(
     request: HttpRequest, phone: object, *, region: object = None, login: MobileLogin | str | None = None
 ) -> PendingCode:
@@ -65,7 +66,8 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
 
     Raises:
         Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``reauthentication_required``,
-            ``number_taken``: it is somebody else's; ``used``: the account has got another one meanwhile.
+            ``number_taken``: it is somebody else's; ``used``: the account has got another one meanwhile, or lost the
+            one that this was to confirm.
         OpenTransaction: a transaction is open.
     """
     user = require_recent(request)
@@ -73,6 +75,9 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
     if not challenges().filter(pk=proof.challenge.pk).use(timezone.now()):
         raise dead(proof.challenge)
     own = _own(user)
+    if own is not None and own.number != proof.challenge.phone_number and proof.challenge.purpose == Purpose.BIND:
+        set_outcome(proof.challenge, Outcome.REFUSED)
+        raise Refusal(ErrorCode.USED)
     try:
         if own is None:
             return _bind(request, proof, user)
@@ -103,27 +108,32 @@ def remove_number(request: HttpRequest, *, login: MobileLogin | str | None = Non
     refuse_open_transaction()
     config = _any_login(login)
     own = _own(user)
-    if own is None or not MobileNumber.objects.using(database()).filter(pk=own.pk, number=own.number).delete()[0]:
+    told = None if own is None else _take_away(own, user, config, "removed")
+    if told is None:
         raise Refusal(ErrorCode.NO_NUMBER)
-    told = send_notice(config, own.number)
-    number_removed.send_robust(MobileNumber, login=config, user=user, number=own.number, reason="removed")
     return told
 
 
+@sensitive_variables()
 def withdraw_number(row: MobileNumber) -> bool:
     """Take a number from its account, as an admin may; it gets a notice. Permission: ``delete_mobilenumber``.
 
     Returns:
         whether the account had it still.
     """
+    return _take_away(row, row.user, _any_login(None), "withdrawn") is not None
+
+
+@sensitive_variables()
+def _take_away(row: MobileNumber, user: Any, login: MobileLogin | None, reason: str) -> bool | None:
+    """Delete a number and queue its notice, or neither; returns whether there is a notice. ``None``: it was gone."""
     with transaction.atomic(using=database()):
-        if not MobileNumber.objects.using(database()).filter(pk=row.pk, number=row.number).delete()[0]:
-            return False
-        login = _any_login(None)
-        send_notice(login, row.number)
-        told = {"login": login, "user": row.user, "number": row.number, "reason": "withdrawn"}
-        transaction.on_commit(lambda: number_removed.send_robust(MobileNumber, **told), using=database(), robust=True)
-    return True
+        if not delete_unchanged(MobileNumber.objects.using(database()).filter(pk=row.pk, number=row.number)):
+            return None
+        told = send_notice(login, row.number)
+        facts = {"login": login, "user": user, "number": row.number, "reason": reason}
+        transaction.on_commit(lambda: number_removed.send_robust(MobileNumber, **facts), using=database(), robust=True)
+    return told
 
 
 def _overtaken(proof: Proof, user: Any, own: MobileNumber | None) -> Refusal | None:
@@ -177,7 +187,9 @@ def _end_review(user: Any) -> bool:
 
 def _confirm(proof: Proof, own: MobileNumber) -> MobileNumber:
     now = timezone.now()
-    MobileNumber.objects.using(database()).filter(pk=own.pk).update(verified_at=now, last_used_at=now)
+    rows = MobileNumber.objects.using(database()).filter(pk=own.pk, number=own.number)
+    if not rows.update(verified_at=now, last_used_at=now):
+        raise IntegrityError("The number was removed or changed meanwhile.")
     set_outcome(proof.challenge, Outcome.BOUND)
     own.verified_at = own.last_used_at = now
     return own
@@ -190,11 +202,11 @@ def _change(proof: Proof, user: Any, own: MobileNumber) -> MobileNumber:
     def change() -> None:
         rows = MobileNumber.objects.using(database()).filter(pk=own.pk, number=old)
         if not rows.update(number=new, verified_at=now, last_used_at=now):
-            raise IntegrityError("The number was changed meanwhile.")
+            raise IntegrityError("The number was removed or changed meanwhile.")
+        send_notice(proof.login, old)  # with the change, or neither
 
     _take(proof, change)
     set_outcome(proof.challenge, Outcome.CHANGED)
-    send_notice(proof.login, old)
     number_changed.send_robust(MobileNumber, login=proof.login, user=user, old_number=old, new_number=new)
     own.number, own.verified_at, own.last_used_at = new, now, now
     return own
@@ -208,7 +220,7 @@ def _take(proof: Proof, write: Callable[[], _Result]) -> _Result:
     with transaction.atomic(using=database()):
         if holder is not None and _may_be_detached(proof, holder):
             rows = MobileNumber.objects.using(database()).filter(pk=holder.pk, last_used_at=holder.last_used_at)
-            detached = holder.user if rows.delete()[0] else None
+            detached = holder.user if delete_unchanged(rows) else None
         result = write()
     end_claims(number)
     if detached is not None:

@@ -3,26 +3,32 @@
 What gives it away is that codes are not used. A country or prefix (numbers that differ in their last four digits only)
 of which that holds pauses itself: after so many codes that have had time to be used, or as soon as the cap of a day is
 reached. Then requests are refused there until somebody resumes it; all others go on.
+
+Only codes that have left are judged, by the time since then: in an outage of workers or of the provider nobody can use
+any, and that is no attack. Nor are those of a login without registration: only accounts get them, and a pause would
+tell that a number among those asked for has one.
 """
 
 import logging
 from collections.abc import Collection, Set
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
+from sms_services.choices import MessageStatus
 from sms_services.logs import log
 
 from .. import buckets, limits
-from ..choices import ChallengeState, PauseReason, PauseScope, Sending
+from ..choices import ChallengeState, PauseReason, PauseScope, Purpose, Sending
 from ..exceptions import ErrorCode, Refusal
 from ..models import MobileLogin, Pause
 from ..numbers import Number
 from ..rows import challenges, database, pauses
 from ..signals import pumping_suspected
 
-#: A code that was asked for just now is no sign of anything.
+#: A code that has left just now is no sign of anything.
 TIME_TO_USE = timedelta(minutes=2)
 WINDOW = timedelta(days=1)
 
@@ -55,17 +61,19 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
             if kind == limits.KNOWN_CAPS[scope]:
                 seen = _in_logs(scope, value)
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
-            _judge(login, scope, value, PauseReason.CAP, _sample(login, scope, value, timezone.now()))
+            # What was asked for in the rush itself may wait for a worker still.
+            rushed = Q(message__claimed_at__isnull=False) | Q(created_at__gt=timezone.now() - TIME_TO_USE)
+            _judge(login, scope, value, PauseReason.CAP, _sample(login, scope, value, rushed))
             is_judged = True
     return is_judged
 
 
 def judge(login: MobileLogin, country: str, prefix: str) -> None:
     """A code is to leave: have enough of those before it been used?"""
-    before = timezone.now() - TIME_TO_USE
+    left = Q(message__claimed_at__lte=timezone.now() - TIME_TO_USE)
     for scope in PauseScope:
         value = _value(scope, country, prefix)
-        sample = _sample(login, scope, value, before)
+        sample = _sample(login, scope, value, left)
         if len(sample) >= _sample_size(login, scope):
             _judge(login, scope, value, PauseReason.UNUSED, sample)
 
@@ -92,16 +100,19 @@ def _sample_size(login: MobileLogin, scope: PauseScope) -> int:
     return login.pause_prefix_after if scope == PauseScope.PREFIX else login.pause_country_after
 
 
-def _sample(login: MobileLogin, scope: PauseScope, value: str, before: datetime) -> list[str]:
-    """States of the newest codes of the last day that were sent, since the last pause was over.
+def _sample(login: MobileLogin, scope: PauseScope, value: str, condition: Q) -> list[str]:
+    """States of the newest codes of the last day that could be used, since the last pause was over.
 
     Only the newest ones: however many good codes a day has seen, an attack shows soon; and judging costs the same.
     """
     resumed = pauses().filter(login=login, scope=scope, value=value, resumed_at__isnull=False)
     last = resumed.order_by("-resumed_at").values_list("resumed_at", flat=True).first()
     since = max(filter(None, (timezone.now() - WINDOW, last)))
-    rows = challenges().filter(**{scope.value: value}, login=login, created_at__gte=since, created_at__lte=before)
-    rows = rows.exclude(sending__in=[Sending.SUPPRESSED, Sending.REVIEW])
+    rows = challenges().filter(**{scope.value: value}, login=login, created_at__gte=since)
+    rows = rows.filter(condition).exclude(sending__in=[Sending.SUPPRESSED, Sending.REVIEW, Sending.FAILED])
+    rows = rows.exclude(message__status__in=[MessageStatus.FAILED, MessageStatus.SKIPPED])
+    if not login.allow_registration:
+        rows = rows.exclude(purpose=Purpose.LOGIN)
     return list(rows.newest_first().values_list("state", flat=True)[: _sample_size(login, scope)])
 
 

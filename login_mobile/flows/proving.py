@@ -56,8 +56,7 @@ def prove(
 
     Raises:
         Refusal: ``throttled``, ``unavailable``, ``unknown_challenge``, ``disabled``, ``malformed_code``,
-        ``wrong_code``,
-            ``expired``, ``replaced``, ``used``, ``too_many_attempts``.
+            ``wrong_code``, ``expired``, ``replaced``, ``used``, ``too_many_attempts``.
         OpenTransaction: a transaction is open.
     """
     refuse_open_transaction()

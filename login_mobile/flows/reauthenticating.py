@@ -56,8 +56,7 @@ def confirm_reauthentication(request: HttpRequest, token: object, code: object) 
 
     Raises:
         Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``no_number``: the account has
-        another
-            number by now.
+            another number by now.
         OpenTransaction: a transaction is open.
     """
     user = current_user(request)

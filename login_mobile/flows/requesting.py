@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from .. import buckets, limits
 from ..addresses import client_address
@@ -33,8 +34,6 @@ from .sending import ring
 #: A code can be asked for once more for so long.
 RESENDABLE_FOR = timedelta(hours=1)
 
-__all__ = ["PendingCode", "get_login", "request_code", "resend_code"]
-
 
 @dataclass(frozen=True)
 class PendingCode:
@@ -51,6 +50,7 @@ class PendingCode:
     retry_after: int
 
 
+@sensitive_variables()
 def request_code(
     request: HttpRequest, phone: object, *, region: object = None, login: MobileLogin | str | None = None
 ) -> PendingCode:
@@ -63,14 +63,14 @@ def request_code(
 
     Raises:
         Refusal: ``unknown_config``, ``disabled``, ``invalid_phone``, ``not_mobile``, ``region_not_allowed``,
-        ``paused``,
-            ``throttled``, ``unavailable``.
+            ``paused``, ``throttled``, ``unavailable``.
         OpenTransaction: a transaction is open.
     """
     login = get_login(login)
     return open_challenge(request, login, parse_number(phone, login, region), Purpose.LOGIN)
 
 
+@sensitive_variables()
 def resend_code(request: HttpRequest, token: object) -> PendingCode:
     """Ask for another code in the place of one that did not come. The old token and its code are of no use any more.
 
@@ -78,7 +78,7 @@ def resend_code(request: HttpRequest, token: object) -> PendingCode:
         token: of a ``PendingCode``, whose code was not used yet. It may have expired.
 
     Raises:
-        Refusal: as ``request_code``; and ``unknown_challenge``, ``used``, ``not_authenticated``;
+        Refusal: as ``request_code``; and ``unknown_challenge``: it is nobody's, or another user's; ``used``;
             ``expired``: it is more than an hour old.
         OpenTransaction: a transaction is open.
     """

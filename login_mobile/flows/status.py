@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.http import HttpRequest
+from django.utils import timezone
 
 from sms_services.choices import MessageStatus
 
 from .. import buckets, limits
 from ..choices import ChallengeState, Purpose, Sending
+from ..conf import get_settings
 from ..devices import known_device
 from ..models import Challenge
 from .finding import challenge_of
@@ -67,11 +70,19 @@ def _trouble(challenge: Challenge) -> bool:
 
     Where everybody gets a text, this one's fate can be told. Where only known numbers do, the fate of any text would
     tell that some number is known, that of another number too: whoever asks for two numbers would learn of one by the
-    other. There it is told only that an admin has switched the service off.
+    other. There it is told only that an admin has switched the service off. That no worker comes, which is the same
+    for every number, is told everywhere.
     """
+    if challenge.sending == Sending.WAITING and challenge.created_at < timezone.now() - _long_wait():
+        return True
     if challenge.purpose != Purpose.LOGIN or challenge.login.allow_registration:
         return challenge.state == ChallengeState.OPEN and _has_failed(challenge)
     return not challenge.login.sms_service.is_active
+
+
+def _long_wait() -> timedelta:
+    """By then a worker has mostly come, by the sweep at the latest."""
+    return timedelta(seconds=2 * get_settings().REQUEUE_AFTER)
 
 
 def _has_failed(challenge: Challenge) -> bool:

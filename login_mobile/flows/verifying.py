@@ -37,8 +37,7 @@ def verify_code(
 
     Raises:
         Refusal: ``throttled``, ``unavailable``, ``unknown_challenge``, ``disabled``, ``malformed_code``,
-        ``wrong_code``,
-            ``expired``, ``replaced``, ``used``, ``too_many_attempts``; and after a right code only
+            ``wrong_code``, ``expired``, ``replaced``, ``used``, ``too_many_attempts``; and after a right code only
             ``nickname_required``, ``invalid_nickname``, ``not_allowed``, ``second_proof_required``.
         OpenTransaction: a transaction is open.
     """
