@@ -26,7 +26,7 @@ from notifications.omitting import omit
 from sms_services.exceptions import SmsError
 from sms_services.models import SmsService, SmsTemplate
 
-from .choices import TextState
+from .choices import NodeKind, RequestStatus, TextState
 from .conf import get_settings
 from .logs import log_failure, logger
 from .models import EngineSms, NodeText, Request, TextRecipient
@@ -148,11 +148,17 @@ def hand_over(pk: int) -> None:
             return
         text = texts().select_related("initiator", "request", "sms_template").get(pk=pk)
         people = list(text.recipients.filter(handled=False).order_by("user").values_list("user", flat=True))
-        if not people:
+        if not people or is_outdated(text):
             changes: dict[str, Any] = {"state": TextState.SKIPPED}
         else:
             changes = _ordered(text, people)
         texts().filter(pk=pk).update(sweep_at=None, **changes)
+
+
+def is_outdated(text: NodeText) -> bool:
+    """A copy of what was withdrawn. Other texts go to whoever still has something to do: then to nobody."""
+    request = text.request
+    return text.kind == NodeKind.CC and request is not None and request.status == RequestStatus.WITHDRAWN
 
 
 def send_again(pk: int) -> bool:

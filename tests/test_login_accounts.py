@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,16 +14,24 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY, aauthenticate, authenticate, get_user_model
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
-from django.db import IntegrityError
-from django.db.models.signals import pre_save
+from django.db import IntegrityError, OperationalError, connection, connections
+from django.db.models.signals import pre_delete, pre_save
 from django.http import HttpResponse
 from django.utils import timezone
 
 from login_mobile import signals
-from login_mobile.api import can_send_notice, finish_registration, lift_limits, log_in, remember_device, verify_code
+from login_mobile.api import (
+    can_send_notice,
+    finish_registration,
+    lift_limits,
+    log_in,
+    remember_device,
+    verify_code,
+    withdraw_number,
+)
 from login_mobile.backends import MobileBackend
 from login_mobile.choices import ChallengeState, Outcome, RecycledPolicy
-from login_mobile.exceptions import Refusal
+from login_mobile.exceptions import Refusal, UnusableFactory
 from login_mobile.flows import entering, numbers
 from login_mobile.flows.entering import Verified
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
@@ -69,6 +79,25 @@ def heard() -> Any:
     yield said
     for name, receive in receivers:
         getattr(signals, name).disconnect(receive)
+
+
+@contextmanager
+def just_before(*words: str, do: Callable[[], Any]) -> Iterator[None]:
+    """Somebody else does something just before the first statement that has all these words."""
+    done: list[bool] = []
+
+    def wrapped(execute: Any, sql: str, *more: Any) -> Any:
+        if not done and all(word in sql for word in words):
+            done.append(True)
+            do()
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(wrapped):
+        yield
+    assert done
+
+
+NUMBERS = MobileNumber._meta.db_table
 
 
 def proved(client: FrontEnd, phone: str, path: str = "number") -> Any:
@@ -119,6 +148,15 @@ class TestRegistering:
         settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.our_factory"}
         front_end().log_in()
         assert User.objects.get().email == f"{NUMBER}@example.com"
+
+    def test_a_factory_that_breaks_a_constraint_is_said_to(self, front_end, login, settings):
+        """The database's own words may hold the number."""
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.name_sake"}
+        a_user(username="former")
+        with pytest.raises(UnusableFactory, match="break a constraint") as failed:
+            front_end().log_in()
+        assert failed.value.__suppress_context__
+        assert not MobileNumber.objects.exists()
 
     @pytest.mark.parametrize("factory", ["staff_factory", "superuser_factory", "unsaved_factory"])
     def test_a_factory_that_makes_staff_or_nobody_is_refused(self, front_end, login, settings, factory):
@@ -492,6 +530,15 @@ class TestBinding:
         assert MobileNumber.objects.get().user.username == "owner"
         assert error(ada.post("number/verify", {"challenge": challenge, "code": code})) == (410, "used")
 
+    def test_a_code_to_add_a_number_changes_none(self, ada):
+        """Its account has one by now: that would want a notice to it, and a code that was asked for to change it."""
+        first = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
+        ada.work()
+        assert proved(ada, THIRD).status_code == 200
+        answer = ada.post("number/verify", {"challenge": first, "code": codes_sent(OTHER)[-1]})
+        assert error(answer) == (410, "used")
+        assert MobileNumber.objects.get().number == THIRD
+
     def test_claims_that_are_not_verified_reserve_nothing(self, ada, front_end):
         """Mallory has asked for a code to Ada's number. It keeps Ada from nothing, and is over once she has it."""
         mallory = front_end()
@@ -602,7 +649,50 @@ class TestChanging:
         proved(ada, OTHER)
         clock.shift(61)
         assert front_end().log_in(NUMBER).json()["created"] is True
-        assert front_end().log_in(OTHER, region="US").status_code in (200, 429)
+        assert front_end().log_in(OTHER).json() == {"user_id": ada.user_id, "created": False}
+
+    def test_that_it_was_changed_meanwhile_is_told(self, ada):
+        challenge = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
+        ada.work()
+        # As the last step before the change, somebody looks whose the new number is.
+        with just_before("SELECT", NUMBERS, "JOIN", do=lambda: MobileNumber.objects.update(number=THIRD)):
+            answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(OTHER)[-1]})
+        assert error(answer) == (410, "used")
+
+    def test_that_it_was_removed_meanwhile_is_told(self, ada, clock):
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
+        clock.shift(61)
+        challenge = ada.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        ada.work()
+        with just_before("UPDATE", NUMBERS, do=lambda: MobileNumber.objects.all().delete()):
+            answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})
+        assert error(answer) == (410, "used")
+        assert newest().outcome == Outcome.REFUSED
+
+    def test_what_was_put_in_its_place_meanwhile_is_not_removed(self, ada):
+        with just_before("UPDATE", NUMBERS, do=lambda: MobileNumber.objects.update(number=THIRD)):
+            assert error(ada.post("number/remove")) == (409, "no_number")
+        assert MobileNumber.objects.get().user_id == ada.user_id
+
+    @pytest.mark.parametrize("act", ["change", "remove", "withdraw"])
+    def test_without_its_notice_nothing_is_changed(self, ada, act):
+        """Whoever did not do it would never hear of it."""
+        challenge = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
+        ada.work()
+        texts = SmsMessage.objects.count()
+
+        def locked() -> None:
+            raise OperationalError("database is locked")
+
+        acts = {
+            "change": lambda: ada.post("number/verify", {"challenge": challenge, "code": codes_sent(OTHER)[-1]}),
+            "remove": lambda: ada.post("number/remove"),
+            "withdraw": lambda: withdraw_number(MobileNumber.objects.get()),
+        }
+        with just_before("INSERT", SmsMessage._meta.db_table, do=locked), pytest.raises(OperationalError):
+            acts[act]()
+        assert MobileNumber.objects.get().number == NUMBER
+        assert SmsMessage.objects.count() == texts
 
     def test_a_session_that_was_left_open_is_not_enough(self, ada, clock):
         challenge = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
@@ -753,6 +843,11 @@ class TestChanging:
             client.client.force_login(user)
             answers.append(client.post("number/request", {"phone": f"+1206555013{n}", "config": "tight"}).status_code)
         assert answers == [202, 429, 429]
+        # Whoever lifts the limits of a number that was asked for lifts these too.
+        lift_limits("+12065550130")
+        client = front_end(address="203.0.113.9")
+        client.client.force_login(user)
+        assert client.post("number/request", {"phone": "+12065550139", "config": "tight"}).status_code == 202
 
 
 class TestRecycledNumbers:
@@ -811,6 +906,50 @@ class TestRecycledNumbers:
         assert MobileNumber.objects.get().user_id == answer["user_id"]
         assert ("number_removed", "recycled") in [(name, values.get("reason")) for name, values in heard]
 
+    def test_a_factory_that_fails_does_not_open_the_old_account(self, front_end, settings):
+        """A profile with a unique number of the host's own still holds the old one exactly here."""
+        a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT)
+        self.stale_user()
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.name_sake"}
+        client = front_end()
+        with pytest.raises(UnusableFactory) as failed:
+            client.log_in()
+        assert failed.value.__suppress_context__
+        assert client.user_id is None
+        assert MobileNumber.objects.get().user.username == "former"
+
+    def test_who_uses_it_meanwhile_keeps_it(self, front_end, settings):
+        a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT)
+        former = self.stale_user()
+        settings.LOGIN_MOBILE = {"SECOND_PROOF": f"{__name__}.used_meanwhile"}
+        assert front_end().log_in().json() == {"user_id": former.pk, "created": False}
+        assert MobileNumber.objects.get().user == former
+
+    def test_nor_can_anybody_use_it_while_it_is_taken(self, front_end):
+        """Something that listens to deletions makes Django read the rows first: they are locked before that."""
+        a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT)
+        former = self.stale_user()
+        changed: list[int] = []
+
+        def use() -> None:
+            rows = MobileNumber.objects.filter(user=former)
+            changed.append(rows.update(last_used_at=timezone.now()))
+            connections.close_all()
+
+        other = threading.Thread(target=use)
+
+        def audit(sender: Any, **kwargs: Any) -> None:
+            other.start()
+            other.join(0.5)
+
+        pre_delete.connect(audit, sender=MobileNumber)
+        try:
+            assert front_end().log_in().json()["created"] is True
+        finally:
+            pre_delete.disconnect(audit, sender=MobileNumber)
+        other.join()
+        assert changed == [0]
+
     def test_without_registration_it_opens_nothing(self, front_end):
         a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT, allow_registration=False)
         self.stale_user()
@@ -837,6 +976,17 @@ class TestRecycledNumbers:
 
 def anything_goes(request: Any, user: Any, number: Any) -> bool:
     return True
+
+
+def used_meanwhile(request: Any, user: Any, number: MobileNumber) -> bool:
+    """No second proof; but the owner logs in just now, elsewhere."""
+    MobileNumber.objects.filter(pk=number.pk).update(last_used_at=timezone.now())
+    return False
+
+
+def name_sake(*, number: str, nickname: str, login: MobileLogin) -> User:
+    """A factory that makes the same user name again."""
+    return User.objects.create_user("former")
 
 
 class TestReviewNumbers:

@@ -18,7 +18,8 @@ from login_mobile import signals
 from login_mobile.api import resume
 from login_mobile.choices import PauseReason, PauseScope
 from login_mobile.models import Challenge, MobileLogin, Pause
-from sms_services.models import SandboxMessage
+from login_mobile.sweeping import sweep
+from sms_services.models import SandboxMessage, SandboxSms, SmsMessage
 from tests.login_under_test import GENEROUS, FrontEnd, a_login, a_user, at_once, codes_sent, error, number
 
 pytest_plugins = ["tests.login_under_test"]
@@ -48,6 +49,15 @@ def suspected() -> Any:
     signals.pumping_suspected.connect(hear)
     yield pauses
     signals.pumping_suspected.disconnect(hear)
+
+
+def left(ago: timedelta, **which: Any) -> None:
+    """Codes were asked for so long ago, and those that have left did so then."""
+    challenges = Challenge.objects.filter(**which)
+    SmsMessage.objects.filter(pk__in=challenges.values("message"), claimed_at__isnull=False).update(
+        claimed_at=timezone.now() - ago
+    )
+    challenges.update(created_at=timezone.now() - ago)
 
 
 @pytest.mark.databases
@@ -97,7 +107,8 @@ class TestPauses:
         """Let part of the codes so far be used, and all of them be old enough to be judged."""
         ids = list(Challenge.objects.order_by("?").values_list("pk", flat=True))
         Challenge.objects.filter(pk__in=ids[: round(len(ids) * share)]).update(state="used")
-        Challenge.objects.update(created_at=timezone.now() - timedelta(minutes=3), **(fields or {}))
+        Challenge.objects.update(**(fields or {}))
+        left(timedelta(minutes=3))
 
     def ask(self, front_end: Any, numbers: list[str]) -> list[int]:
         return [front_end(address=f"203.0.{n}.7").ask(phone).status_code for n, phone in enumerate(numbers)]
@@ -136,7 +147,7 @@ class TestPauses:
     def test_nor_are_codes_of_yesterday(self, front_end, suspected):
         a_login(**{**GENEROUS, "pause_prefix_after": 10})
         self.ask(front_end, [attacked(n) for n in range(10)])
-        Challenge.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
+        left(timedelta(days=1, minutes=1))
         self.ask(front_end, [attacked(99)])
         assert suspected == []
 
@@ -144,11 +155,44 @@ class TestPauses:
         a_login(**{**GENEROUS, "pause_prefix_after": 10})
         self.ask(front_end, [attacked(n) for n in range(30)])
         self.use(1.0)
-        Challenge.objects.update(created_at=timezone.now() - timedelta(hours=3))
+        left(timedelta(hours=3))
         self.ask(front_end, [attacked(n) for n in range(100, 110)])
-        Challenge.objects.filter(state="open").update(created_at=timezone.now() - timedelta(minutes=3))
+        left(timedelta(minutes=3), state="open")
         self.ask(front_end, [attacked(200)])
         assert len(suspected) == 1
+
+    @pytest.mark.parametrize("outage", ["deactivated", "no worker", "refused", "late worker", "expired"])
+    def test_in_an_outage_nobody_can_use_a_code(self, front_end, suspected, outage):
+        """That is no attack: nobody would be let in afterwards, until an admin resumes it."""
+        a_login(**{**GENEROUS, "pause_prefix_after": 10, "cap_per_prefix": 11})
+        clients = [front_end(address=f"203.0.{n}.7") for n in range(10)]
+        if outage == "deactivated":
+            SandboxSms.objects.update(is_active=False)
+        for n, client in enumerate(clients):
+            assert client.post("request", {"phone": attacked(n)}).status_code == 202
+        if outage in ("deactivated", "refused"):
+            clients[0].work()
+        if outage == "refused":
+            SmsMessage.objects.update(status="failed", error_kind="credentials")
+        left(timedelta(minutes=3))
+        if outage == "late worker":
+            clients[0].work()
+        if outage == "expired":
+            Challenge.objects.update(expires_at=timezone.now(), sweep_at=timezone.now())
+            sweep()
+        SandboxSms.objects.update(is_active=True)
+        # One more is judged, the next one has reached the cap.
+        assert self.ask(front_end, [attacked(n) for n in range(20, 22)]) == [202, 429]
+        assert suspected == []
+
+    def test_where_only_accounts_get_codes_a_pause_does_not_tell_that_a_number_has_one(self, front_end, suspected):
+        a_login(**{**GENEROUS, "cap_per_prefix": 10, "pause_prefix_after": 10, "allow_registration": False})
+        for n in range(5):
+            a_user(attacked(n))
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        left(timedelta(minutes=3))
+        assert self.ask(front_end, [attacked(99)]) == [429]
+        assert suspected == []
 
     def test_a_rush_of_people_who_use_their_codes_is_only_throttled_at_the_cap(self, front_end, suspected):
         a_login(cap_per_prefix=10)

@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy
 
 from sms_services.admin.read_only import ReadOnly
 
-from ..choices import NodeKind, RequestStatus, TextState
+from ..choices import TextState
 from ..models import NodeText
-from ..texting import send_again
+from ..texting import is_outdated, send_again
 from .showing import EMPTY, cell, moment
 
 MANAGE = "approvals.manage_request"
@@ -80,13 +80,13 @@ class NodeTextAdmin(ReadOnly, admin.ModelAdmin):
         failed = text.state == TextState.FAILED and text.sms_service_id and text.sms_template_id
         return (
             bool(failed)
-            and not _is_outdated(text)
+            and not is_outdated(text)
             and request.user.has_perm(MANAGE)
             and text.recipients.filter(handled=False).exists()
         )
 
     def _send_again(self, request: HttpRequest, text: NodeText) -> None:
-        if _is_outdated(text) or not send_again(text.pk):
+        if is_outdated(text) or not send_again(text.pk):
             messages.info(request, _("There is nothing to send again."))
             return
         self.log_change(request, text, _("Sent again."))
@@ -124,9 +124,3 @@ class NodeTextAdmin(ReadOnly, admin.ModelAdmin):
             return EMPTY
         url = reverse("admin:notifications_notification_change", args=[text.notification_id])
         return format_html('<a href="{}">{}</a>', url, _("How far it is"))
-
-
-def _is_outdated(text: NodeText) -> bool:
-    """A copy of what was withdrawn. Other texts go to whoever still has something to do: then to nobody."""
-    request = text.request
-    return text.kind == NodeKind.CC and request is not None and request.status == RequestStatus.WITHDRAWN

@@ -106,6 +106,11 @@ class ChallengeAdmin(SaysWhenEmpty, SearchesNumbers, ReadOnly, admin.ModelAdmin)
             first = (first[0], {"fields": tuple(field for field in first[1]["fields"] if field != "shown_user")})
         return [first, *others]
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never by itself; along with an account or a login that somebody may delete."""
+        match = request.resolver_match
+        return match is not None and not str(match.url_name).startswith("login_mobile_challenge_")
+
     @admin.display(description=_("phone number"))
     def masked_number(self, challenge: Challenge) -> str:
         return mask(challenge.phone_number)

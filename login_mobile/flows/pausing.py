@@ -61,19 +61,20 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
             if kind == limits.KNOWN_CAPS[scope]:
                 seen = _in_logs(scope, value)
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
-            # What was asked for in the rush itself may wait for a worker still.
-            rushed = Q(message__claimed_at__isnull=False) | Q(created_at__gt=timezone.now() - TIME_TO_USE)
-            _judge(login, scope, value, PauseReason.CAP, _sample(login, scope, value, rushed))
+            # An attack may be over before any of its codes has left.
+            just_now = Q(created_at__gt=timezone.now() - TIME_TO_USE)
+            sample = _sample(login, scope, value, just_now | _left_in_time())
+            if 2 * len(sample) >= min(_sample_size(login, scope), _cap(login, scope)):  # else most of them never left
+                _judge(login, scope, value, PauseReason.CAP, sample)
             is_judged = True
     return is_judged
 
 
 def judge(login: MobileLogin, country: str, prefix: str) -> None:
     """A code is to leave: have enough of those before it been used?"""
-    left = Q(message__claimed_at__lte=timezone.now() - TIME_TO_USE)
     for scope in PauseScope:
         value = _value(scope, country, prefix)
-        sample = _sample(login, scope, value, left)
+        sample = _sample(login, scope, value, _left_in_time())
         if len(sample) >= _sample_size(login, scope):
             _judge(login, scope, value, PauseReason.UNUSED, sample)
 
@@ -98,6 +99,14 @@ def _in_logs(scope: PauseScope, value: str) -> str:
 
 def _sample_size(login: MobileLogin, scope: PauseScope) -> int:
     return login.pause_prefix_after if scope == PauseScope.PREFIX else login.pause_country_after
+
+
+def _left_in_time() -> Q:
+    return Q(message__claimed_at__lte=timezone.now() - TIME_TO_USE)
+
+
+def _cap(login: MobileLogin, scope: PauseScope) -> int:
+    return login.cap_per_prefix if scope == PauseScope.PREFIX else login.cap_per_country
 
 
 def _sample(login: MobileLogin, scope: PauseScope, value: str, condition: Q) -> list[str]:

@@ -44,7 +44,7 @@ class Recipient(models.Model):
         ]
 
     def __str__(self) -> str:
-        return numbered(self)
+        return numbered(self) if self.notification_id else ""
 
     def __repr__(self) -> str:
         return f"<Recipient {self.pk}>"
