@@ -9,6 +9,13 @@ from django.http import HttpRequest
 from .users import is_staff
 
 
+def _some_login_allows_staff() -> bool:
+    from .models import MobileLogin
+    from .rows import database
+
+    return MobileLogin.objects.using(database()).filter(is_active=True, allow_staff=True).exists()
+
+
 class MobileBackend(BaseBackend):
     """Lets in who has proved a number.
 
@@ -32,6 +39,8 @@ class MobileBackend(BaseBackend):
         return bool(getattr(user, "is_active", True))
 
     def get_user(self, user_id: Any) -> Any:
-        """The user of a session, as long as they may log in."""
+        """The user of a session, as long as they may log in: also if they were made staff meanwhile."""
         user = get_user_model()._default_manager.filter(pk=user_id).first()
-        return user if user is not None and self.user_can_authenticate(user) else None
+        if user is None or not self.user_can_authenticate(user):
+            return None
+        return None if is_staff(user) and not _some_login_allows_staff() else user

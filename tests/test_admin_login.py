@@ -656,3 +656,44 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
     assert review.has_code("424242")
     entries = [str(vars(entry)) for entry in LogEntry.objects.all()]
     assert not any("2065550123" in entry or "424242" in entry for entry in entries)
+
+
+@pytest.mark.parametrize("kind", ["user", "login"])
+def test_code_requests_go_with_the_account_or_the_login_that_is_deleted(admin_client, login, front_end, kind):
+    """Nobody deletes one by itself; but whoever asks to be forgotten is."""
+    user = a_user(NUMBER)
+    client = front_end()
+    client.client.force_login(user)
+    assert client.post("number/request", {"phone": OTHER}).status_code == 202
+    row, model = {"user": (user, "auth_user"), "login": (login, "login_mobile_mobilelogin")}[kind]
+    url = reverse(f"admin:{model}_delete", args=[row.pk])
+    assert "doesn't have permission" not in unescape(admin_client.get(url).content.decode())
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    assert not Challenge.objects.exists()
+
+
+def test_no_code_request_is_deleted_by_itself(admin_client, login, front_end):
+    front_end().ask()
+    (challenge,) = Challenge.objects.all()
+    url = reverse("admin:login_mobile_challenge_delete", args=[challenge.pk])
+    assert admin_client.post(url, {"post": "yes"}).status_code == 403
+    url = reverse("admin:login_mobile_challenge_changelist")
+    admin_client.post(url, {"action": "delete_selected", "_selected_action": [challenge.pk], "post": "yes"})
+    assert Challenge.objects.exists()
+
+
+def test_a_form_that_is_saved_does_not_undo_the_kill_switch(admin_client, login):
+    """Somebody throws it between the moment that the row is read, and that it is written."""
+
+    def throw(execute, sql, *more):
+        if sql.startswith("UPDATE") and MobileLogin._meta.db_table in sql and not thrown:
+            thrown.append(True)
+            MobileLogin.objects.update(is_active=False)
+        return execute(sql, *more)
+
+    thrown: list[bool] = []
+    with connection.execute_wrapper(throw):
+        answer = admin_client.post(reverse(CHANGE, args=[login.pk]), form_of(login, name="Renamed"))
+    assert answer.status_code == 302
+    login.refresh_from_db()
+    assert (login.name, login.is_active) == ("Renamed", False)

@@ -520,6 +520,20 @@ class TestBrokenParts:
         work(broker)
         assert texted() == {}
 
+    def test_nor_is_one_handed_over_by_the_sweep(self, broker, people, texting, settings):
+        ini, ann, ben, _cat = people
+
+        def broken(user):
+            raise RuntimeError
+
+        settings.APPROVALS = {"USER_NICK": broken}
+        request = submit(a_process(step(ann, kind=NodeKind.CC, **texting), step(ben)), ini)
+        settings.APPROVALS = {}
+        withdraw(request, ini)
+        sweep_after(broker, 10)
+        assert NodeText.objects.get().state == TextState.SKIPPED
+        assert texted() == {}
+
     def test_a_template_that_was_deleted_is_said_to_be(self, broker, people, texting):
         ini, ann, ben, _cat = people
         process = a_process(step(ann), step(ben, **texting))

@@ -206,7 +206,11 @@ class TestNicknames:
         assert User.objects.get().first_name == "Ada"
 
     @pytest.mark.parametrize(
-        "nickname", [" ", 5, [], {}, "a" * 31, "a\x00b", "a\nb", "\u200b", "\u202eevil", "\ud800", "a" * 100_00]
+        "nickname",
+        [
+            *(" ", 5, [], {}, "a" * 31, "a\x00b", "a\nb", "\u200b", "\u202eevil", "\ud800", "a" * 100_00),
+            *("\u200d", "\ufe0f \u200d", "\u3164", "\u2800", "\u0301"),
+        ],
     )
     def test_one_that_is_none_is_refused(self, front_end, nickname):
         client = front_end()
@@ -408,9 +412,20 @@ class TestBackend:
     def test_nor_by_async_code(self, login, settings):
         settings.AUTHENTICATION_BACKENDS = ["login_mobile.backends.MobileBackend"]
         user = a_user(NUMBER, username="ada", password="secret", is_superuser=True)
+        MobileLogin.objects.update(allow_staff=True)
         assert async_to_sync(aauthenticate)(username="ada", password="secret") is None
         assert async_to_sync(MobileBackend().ahas_perm)(user, "auth.add_user") is False
         assert async_to_sync(MobileBackend().aget_user)(user.pk) == user
+
+    @pytest.mark.parametrize("changes", [{"is_active": False}, {"is_staff": True}, {"is_superuser": True}])
+    def test_a_session_ends_with_the_right_to_begin_one(self, front_end, login, changes):
+        client = front_end()
+        assert client.log_in().status_code == 200
+        User.objects.update(**changes)
+        assert client.client.get("/login/account/").status_code == 302
+        if "is_active" not in changes:
+            MobileLogin.objects.update(allow_staff=True)
+            assert client.client.get("/login/account/").status_code == 200
 
     def test_passwords_go_on_working_beside_it(self, login, client):
         a_user(NUMBER, username="ada", password="secret")
@@ -717,6 +732,25 @@ class TestChanging:
             assert ada.post("reauthenticate/verify", body).status_code == 204
         assert proved(ada, OTHER).status_code == 200
 
+    def test_a_code_to_a_number_that_is_not_its_own_any_more_confirms_nothing(self, ada, clock):
+        clock.shift(601)
+        challenge = ada.post("reauthenticate/request").json()["challenge"]
+        ada.work()
+        MobileNumber.objects.update(number=THIRD)
+        body = {"challenge": challenge, "code": codes_sent(NUMBER)[-1]}
+        assert error(ada.post("reauthenticate/verify", body)) == (409, "no_number")
+        assert error(ada.post("number/request", {"phone": OTHER})) == (403, "reauthentication_required")
+
+    def test_nor_does_one_that_somebody_else_uses_meanwhile(self, ada, clock):
+        clock.shift(601)
+        challenge = ada.post("reauthenticate/request").json()["challenge"]
+        ada.work()
+        used = Challenge.objects.filter(state=ChallengeState.OPEN).update
+        with just_before("UPDATE", Challenge._meta.db_table, "used_at", do=lambda: used(state=ChallengeState.USED)):
+            answer = ada.post("reauthenticate/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})
+        assert error(answer) == (410, "used")
+        assert error(ada.post("number/request", {"phone": OTHER})) == (403, "reauthentication_required")
+
     def test_wrong_passwords_confirm_nothing_and_are_limited(self, ada, clock):
         clock.shift(601)
         for _ in range(10):
@@ -966,6 +1000,19 @@ class TestRecycledNumbers:
         owner = MobileNumber.objects.get().user.username
         assert owner == ("new owner" if status == 200 else "former")
 
+    def test_nor_one_that_its_owner_uses_meanwhile(self, front_end):
+        a_login(recycled_policy="new_account")
+        former = self.stale_user()
+        client = front_end()
+        client.client.force_login(a_user(username="new owner"))
+        challenge = client.post("number/request", {"phone": NUMBER}).json()["challenge"]
+        client.work()
+        used = MobileNumber.objects.update
+        with just_before("UPDATE", NUMBERS, do=lambda: used(last_used_at=timezone.now())):
+            answer = client.post("number/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})
+        assert error(answer) == (409, "number_taken")
+        assert MobileNumber.objects.get().user == former
+
     def test_one_in_use_is_never_taken_over(self, front_end):
         a_login(recycled_policy="new_account")
         a_user(NUMBER, username="owner")
@@ -1201,6 +1248,14 @@ class TestReviewNumbers:
         for _ in range(5):
             client.verify(challenge, wrong(self.CODE))
         assert error(client.verify(challenge, self.CODE)) == (410, "too_many_attempts")
+
+    def test_guesses_are_limited_as_everybodys(self, front_end):
+        MobileLogin.objects.update(failures_per_hour=2, failures_per_day=2)
+        client = front_end()
+        challenge = client.challenge()
+        for _ in range(2):
+            assert error(client.verify(challenge, "000000")) == (400, "wrong_code")
+        assert error(client.verify(challenge, self.CODE)) == (429, "throttled")
 
     def test_for_its_own_login_number_and_purpose_only(self, front_end, login):
         a_login(key="second", name="Second", is_default=False)

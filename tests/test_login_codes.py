@@ -431,6 +431,32 @@ class TestSending:
         sweep()
         assert broker.take("sms-codes") == []
 
+    def test_a_code_that_is_replaced_before_it_is_made_is_rung_for_no_more(self, broker, login, clock):
+        from login_mobile.sweeping import sweep
+
+        client = FrontEnd(lambda: 0)
+        client.ask()
+        replaced = newest()
+        clock.shift(61)
+        client.ask()
+        broker.take("sms-codes")
+        replaced.refresh_from_db()
+        assert (replaced.state, replaced.sending, replaced.sweep_at) == ("replaced", "suppressed", None)
+        clock.shift(61)
+        sweep()
+        assert [task.args for task in broker.take("sms-codes")] == [[[newest().pk]]]
+
+    @pytest.mark.parametrize("registration", [True, False])
+    def test_that_no_worker_comes_is_told_on_the_next_step(self, broker, transactional_db, clock, registration):
+        """For every number, so it tells nothing about one."""
+        a_login(allow_registration=registration)
+        client = FrontEnd(lambda: 0)
+        challenge = client.ask().json()["challenge"]
+        clock.shift(29)
+        assert client.post("status", {"challenge": challenge}).json()["trouble"] is False
+        clock.shift(2)
+        assert client.post("status", {"challenge": challenge}).json()["trouble"] is True
+
     def test_what_nobody_came_for_in_time_is_given_up(self, broker, login, clock):
         from login_mobile.sweeping import sweep
 
@@ -626,6 +652,14 @@ class TestCrossSite:
     def test_what_a_form_elsewhere_can_send_is_not_read(self, front_end, login, content_type):
         answer = front_end().client.post("/login/api/request/", f'{{"phone": "{NUMBER}"}}', content_type=content_type)
         assert error(answer) == (400, "malformed")
+
+    @pytest.mark.parametrize("method", ["head", "options", "put", "delete", "patch"])
+    def test_nothing_but_post_does_anything(self, front_end, login, method):
+        """Django asks for no token of some of these."""
+        client = front_end(enforce_csrf_checks=True).client
+        answer = client.generic(method.upper(), "/login/api/request/", f'{{"phone": "{NUMBER}"}}', "application/json")
+        assert answer.status_code == 405
+        assert not Challenge.objects.exists()
 
     def test_get_sends_nothing(self, front_end, login):
         answer = front_end().client.get("/login/api/request/", {"phone": NUMBER})

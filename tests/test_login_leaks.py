@@ -16,12 +16,15 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
-from django.urls import reverse
+from django.urls import path, reverse
 
+from login_mobile.api import request_code
 from login_mobile.choices import Sending
 from login_mobile.flows import entering, proving, sending
-from login_mobile.models import Challenge
+from login_mobile.models import Challenge, MobileNumber
+from login_mobile.transactions import outside_transactions
 from sms_services.models import SmsMessage, SmsService
 from tests.login_under_test import NUMBER, OTHER, FrontEnd, a_login, a_user, codes_sent, newest, wrong
 from tests.services_under_test import all_rows
@@ -176,6 +179,45 @@ class TestExceptionPages:
         for notation in notations(NUMBER):
             assert notation not in report
 
+    @pytest.mark.parametrize("reports", [False], indirect=True, ids=["production"])
+    def test_also_in_a_view_of_the_hosts_own(self, reports, monkeypatch, client, settings):
+        settings.ROOT_URLCONF = __name__
+        monkeypatch.setattr("login_mobile.flows.requesting.buckets", None)
+        client.raise_request_exception = False
+        report = reports(client.get("/"))
+        for notation in notations(NUMBER):
+            assert notation not in report
+
+    @pytest.mark.parametrize("by", ["page", "action"])
+    def test_so_it_is_where_an_admin_takes_it_away(self, reports, monkeypatch, admin_client, by):
+        row = MobileNumber.objects.create(user=a_user(), number=NUMBER)
+        monkeypatch.setattr("login_mobile.flows.notices.queue_message", None)
+        admin_client.raise_request_exception = False
+        if by == "page":
+            url = reverse("admin:login_mobile_mobilenumber_delete", args=[row.pk])
+            report = reports(admin_client.post(url, {"post": "yes"}))
+        else:
+            url = reverse("admin:login_mobile_mobilenumber_changelist")
+            body = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+            report = reports(admin_client.post(url, body))
+        for notation in notations(NUMBER):
+            assert notation not in report
+        assert MobileNumber.objects.exists()
+
+
+@outside_transactions
+def hosts_view(request: HttpRequest) -> HttpResponse:
+    request_code(request, posted(request))
+    return HttpResponse()
+
+
+def posted(request: HttpRequest) -> str:
+    """What the host's view need not keep in a variable."""
+    return NUMBER
+
+
+urlpatterns = [path("", hosts_view)]
+
 
 def test_a_worker_that_fails_tells_nothing(broker, told: Told, monkeypatch):  # noqa: F811
     FrontEnd(lambda: 0).ask()
@@ -213,6 +255,20 @@ def test_logs_at_debug_hold_masked_numbers_only(broker, told: Told):  # noqa: F8
     for phone in (NUMBER, OTHER, "+12065550154", "+12065550155"):
         for notation in notations(phone):
             assert notation not in text
+
+
+def test_logs_of_trouble_hold_masked_numbers_only(front_end, told: Told, monkeypatch):  # noqa: F811
+    def fail(challenge: Any) -> None:
+        raise ValueError(challenge.phone_number)
+
+    monkeypatch.setattr(sending, "_hand_over", fail)
+    client = front_end()
+    assert client.ask().status_code == 202
+    assert client.ask().status_code == 429
+    text = "\n".join(line for line in told.text().splitlines() if "django.db" not in line)
+    assert "login.code_stuck" in text
+    for notation in notations(NUMBER):
+        assert notation not in text
 
 
 def test_reprs_and_refusals_hold_neither(front_end):

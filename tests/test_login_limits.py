@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from login_mobile import buckets, refusals
+from login_mobile import buckets, conf, refusals
 from login_mobile.api import lift_limits, request_code
 from login_mobile.buckets import Counter, Full, Window
 from login_mobile.choices import RefusalReason
@@ -157,6 +158,20 @@ class TestSendsPerAddress:
         assert waits(client.ask(chinese(sent))) > 3600
         assert front_end(address="203.0.113.8").ask(chinese(sent)).status_code == 202
 
+    def test_users_known_browsers_and_resends_are_counted_too(self, front_end, clock):
+        a_login(**{**GENEROUS, "address_sends_per_hour": 3, "address_sends_per_day": 3})
+        client = front_end()
+        assert client.log_in().status_code == 200
+        clock.shift(61)
+        challenge = client.challenge()
+        clock.shift(61)
+        assert client.post("number/request", {"phone": OTHER}).status_code == 202
+        clock.shift(61)
+        waits(client.post("resend", {"challenge": challenge}))
+        waits(client.post("number/request", {"phone": number(30)}))
+        waits(client.post("reauthenticate/request"))
+        waits(client.ask())
+
     def test_ipv6_counts_by_its_64(self, front_end):
         a_login(address_sends_per_hour=2, address_sends_per_day=2)
         for n in range(2):
@@ -198,6 +213,19 @@ class TestForwardedFor:
             client = front_end(address="198.51.100.2" if proxies else "203.0.113.7", HTTP_X_FORWARDED_FOR=forged)
             answers.append(client.ask(number(n)).status_code)
         assert answers == [202] * 3 + [429] * 7
+
+    def test_no_proxy_is_trusted_unless_somebody_says_so(self):
+        assert conf.Settings().TRUSTED_PROXIES == 0
+
+    def test_fewer_entries_than_proxies_and_other_headers_open_none_either(self, front_end, settings):
+        settings.LOGIN_MOBILE = {"TRUSTED_PROXIES": 2}
+        a_login(address_sends_per_hour=1, address_sends_per_day=1)
+        answers = []
+        for n in range(3):
+            forged = f"192.0.2.{n}"
+            headers = {"HTTP_X_FORWARDED_FOR": forged, "HTTP_X_REAL_IP": forged, "HTTP_FORWARDED": f"for={forged}"}
+            answers.append(front_end(address="198.51.100.2", **headers).ask(number(n)).status_code)
+        assert answers == [202, 429, 429]
 
     def test_behind_a_trusted_proxy_each_client_has_its_own(self, front_end, settings):
         settings.LOGIN_MOBILE = {"TRUSTED_PROXIES": 1}
@@ -254,6 +282,23 @@ class TestVerificationsPerAddress:
         clock.shift(300)
         assert error(client.verify(challenge, code)) == (410, "used")
 
+    def test_over_all_configurations_purposes_and_states(self, front_end):
+        limit = {**GENEROUS, "address_verifications": 5}
+        a_login(**limit)
+        a_login(key="second", name="Second", is_default=False, **limit)
+        client = front_end()
+        client.client.force_login(a_user())
+        first, second = client.challenge(), client.challenge(OTHER, config="second")
+        third = client.post("number/request", {"phone": number(40)}).json()["challenge"]
+        assert error(client.verify(first, "1")) == (400, "malformed_code")
+        assert error(client.verify(second, "1", config="second")) == (400, "malformed_code")
+        assert error(client.post("number/verify", {"challenge": third, "code": "1"})) == (400, "malformed_code")
+        assert error(client.verify(first, "123456", config="second")) == (404, "unknown_challenge")
+        Challenge.objects.update(state="used")
+        assert error(client.verify(first, "123456")) == (410, "used")
+        waits(client.verify(first, "123456"))
+        waits(client.post("number/verify", {"challenge": third, "code": "1"}))
+
 
 class TestFailuresPerNumber:
     def test_ten_an_hour_over_all_codes_and_a_new_code_resets_nothing(self, front_end, login, clock):
@@ -288,6 +333,58 @@ class TestFailuresPerNumber:
         for _ in range(3):
             assert front_end().log_in().status_code == 200
             clock.shift(61)
+
+    def test_nor_do_they_make_wrong_ones_forgotten(self, front_end, clock):
+        a_login(**{**GENEROUS, "failures_per_hour": 2, "failures_per_day": 2})
+        for _ in range(2):
+            client = front_end()
+            challenge = client.challenge()
+            client.verify(challenge, wrong(codes_sent(NUMBER)[-1]))
+            client.verify(challenge, codes_sent(NUMBER)[-1])
+            clock.shift(61)
+        waits(client.verify(client.challenge(), codes_sent(NUMBER)[-1]))
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_they_are_the_same_for_every_number(self, front_end, known):
+        a_login(**{**GENEROUS, "failures_per_hour": 2, "failures_per_day": 2})
+        if known:
+            a_user(NUMBER)
+        client = front_end()
+        challenge = client.challenge()
+        (code,) = codes_sent(NUMBER)
+        for _ in range(2):
+            assert error(client.verify(challenge, wrong(code))) == (400, "wrong_code")
+        waits(client.verify(challenge, code))
+
+    def test_several_configurations_do_not_multiply_them(self, front_end, clock):
+        limits = {**GENEROUS, "failures_per_hour": 2, "failures_per_day": 2}
+        a_login(**limits)
+        a_login(key="second", name="Second", is_default=False, **limits)
+        client = front_end()
+        for config in ("main", "second"):
+            client.verify(client.challenge(config=config), wrong(codes_sent(NUMBER)[-1]), config=config)
+            clock.shift(61)
+        for config in ("main", "second"):
+            waits(client.verify(client.challenge(config=config), codes_sent(NUMBER)[-1], config=config))
+            clock.shift(61)
+
+    def test_nor_do_purposes_and_users(self, front_end, clock):
+        a_login(**{**GENEROUS, "failures_per_hour": 2, "failures_per_day": 2})
+
+        def as_a_new_user(enter: Callable[[str], str]) -> Any:
+            client = front_end()
+            client.client.force_login(a_user())
+            challenge = client.post("number/request", {"phone": NUMBER}).json()["challenge"]
+            client.work()
+            clock.shift(61)
+            return client.post("number/verify", {"challenge": challenge, "code": enter(codes_sent(NUMBER)[-1])})
+
+        for _ in range(2):
+            assert error(as_a_new_user(wrong)) == (400, "wrong_code")
+        client = front_end()
+        waits(client.verify(client.challenge(), codes_sent(NUMBER)[-1]))
+        clock.shift(61)
+        waits(as_a_new_user(str))
 
     def test_they_are_of_one_number_only(self, front_end, clock):
         a_login(failures_per_hour=1, failures_per_day=1)
@@ -366,6 +463,25 @@ class TestLockOut:
         assert front_end().ask(number(91)).status_code in {403, 429}
         assert ada.log_in().status_code == 200
 
+    def test_nor_does_a_pause(self, front_end, login, clock):
+        ada = front_end()
+        assert ada.log_in().status_code == 200
+        clock.shift(61)
+        for scope, value in (("country", "US"), ("prefix", NUMBER[:-4])):
+            Pause.objects.create(login=login, scope=scope, value=value, active_key=Pause.key_of(login.pk, scope, value))
+        assert error(front_end().ask()) == (403, "paused")
+        assert ada.log_in().status_code == 200
+
+    def test_a_browser_is_known_for_half_a_year(self, front_end, login, clock):
+        ada, mallory = front_end(), front_end(address="198.51.100.9")
+        assert ada.log_in().status_code == 200
+        clock.shift(179 * 86_400)
+        assert mallory.ask().status_code == 202
+        assert ada.ask().status_code == 202
+        clock.shift(2 * 86_400)
+        assert mallory.ask().status_code == 202
+        waits(ada.ask())
+
     @pytest.mark.parametrize("cap", ["cap_per_prefix", "cap_per_country"])
     def test_nor_do_browsers_that_are_known_for_many_numbers_escape_the_caps(self, front_end, clock, cap):
         a_login(**{**GENEROUS, cap: 4, "pause_below_percent": 0})
@@ -412,6 +528,14 @@ class TestCaps:
         clock.shift(86_401)
         assert front_end().ask(phones[3]).status_code == 202
 
+    def test_the_days_own_is_known_browsers_too(self, front_end, clock):
+        a_login(**{**GENEROUS, "cap_per_day": 2})
+        ada = front_end()
+        assert ada.log_in().status_code == 200
+        assert front_end().ask(OTHER).status_code == 202
+        clock.shift(61)
+        waits(ada.ask())
+
     def test_each_login_has_its_own(self, front_end):
         a_login(cap_per_day=1, pause_below_percent=0)
         a_login(key="second", name="Second", is_default=False)
@@ -439,9 +563,10 @@ class TestFailClosed:
         assert codes_sent(NUMBER) == []
         assert client.user_id is None
 
-    def test_a_database_that_stays_locked_refuses(self, front_end, login, monkeypatch):
+    def test_a_database_that_stays_locked_refuses(self, front_end, login, monkeypatch, caplog):
         monkeypatch.setattr(buckets, "_locked", lambda counters: (_ for _ in ()).throw(OperationalError("locked")))
         assert error(front_end().ask()) == (503, "unavailable")
+        assert "login.not_counted error=OperationalError" in caplog.text
         assert not Challenge.objects.exists()
 
 
@@ -564,6 +689,14 @@ class TestBuckets:
         settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
         settings.SECRET_KEY = "a new one"
         waits(front_end().ask())
+
+    def test_however_many_are_idle_none_is_locked_for_long(self, transactional_db, monkeypatch):
+        Bucket.objects.bulk_create(Bucket(key=f"{n:064}", kind="sends", idle_at=1.0) for n in range(2_500))
+        with CaptureQueriesContext(connection) as queries:
+            assert purge() == 2_500
+        deletions = [query for query in queries if query["sql"].startswith("DELETE FROM")]
+        assert len(deletions) >= 3
+        assert not Bucket.objects.exists()
 
     def test_idle_ones_are_purged(self, front_end, login, clock):
         front_end().ask()

@@ -140,6 +140,35 @@ def test_next_leads_to_this_host_only(visitor, login, evil):
     assert visitor.enter().url == ACCOUNT
 
 
+@pytest.mark.parametrize("evil", ["https://evil.example/", "//evil.example/", "/\\evil.example/"])
+def test_so_it_does_after_confirming(ada, evil):
+    assert ada.get(CONFIRM, {"next": evil}).url == ACCOUNT
+    later(ada)
+    ada.submit(CONFIRM)
+    session = ada.session
+    token, _next, *others = session["login_mobile_identity"]
+    session["login_mobile_identity"] = [token, evil, *others]
+    session.save()
+    assert ada.enter(url="/login/confirm/code/").url == ACCOUNT
+
+
+def test_it_leads_from_https_to_https_only(visitor, login):
+    page = visitor.get("/login/", {"next": "http://testserver/sms/"}, secure=True).content.decode()
+    assert 'name="next"' not in page.split("</main>")[0]
+
+
+def test_whoever_has_planted_a_session_does_not_finish_in_it(broker, no_pause):
+    """A right code alone makes it worth an account, before there is a nickname."""
+    a_login(ask_nickname=True)
+    mallory, victim = Visitor(broker.work), Visitor(broker.work)
+    mallory.ask(OTHER)
+    victim.cookies["sessionid"] = mallory.cookies["sessionid"].value
+    victim.ask(NUMBER)
+    assert victim.enter(NUMBER).url == "/login/nickname/"
+    assert mallory.get("/login/nickname/").status_code == 302
+    assert victim.submit("/login/nickname/", nickname="Ada").url == ACCOUNT
+
+
 def test_next_is_kept_through_corrections_and_new_codes_and_checked_when_used(visitor, no_pause):
     a_login(**GENEROUS)
     visitor.ask("12", url="/login/?next=/sms/sandbox/")

@@ -133,12 +133,15 @@ def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Ve
     name = _nickname(proof, nickname) if created else ""
     _use(proof)
     if created:
-        with transaction.atomic(using=database()):
-            user = make_user(review.number, name, proof.login)
-            rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
-            if not rows.update(user=user):  # another code was faster: it is its account
-                transaction.set_rollback(True, using=database())
-                created = False
+        try:
+            with transaction.atomic(using=database()):
+                user = make_user(review.number, name, proof.login)
+                rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
+                if not rows.update(user=user):  # another code was faster: it is its account
+                    transaction.set_rollback(True, using=database())
+                    created = False
+        except IntegrityError:
+            raise _factory_failed() from None
         if not created:
             user = _account_of(review)
             if user is None:  # deleted meanwhile, or somebody in it has proved a number
@@ -179,8 +182,7 @@ def _register(
         # Somebody else who has the number was faster, with a code of their own: it is their account now.
         winner = number_row(proof.challenge.phone_number)
         if winner is None or _is_recycled(request, proof, winner):
-            # Nobody was. The database's own words may hold the number.
-            raise UnusableFactory("The user factory makes users that break a constraint of the database.") from None
+            raise _factory_failed() from None  # nobody was
         return _let_in(request, proof, winner)
     end_claims(row.number)
     if instead_of is not None:
@@ -191,6 +193,11 @@ def _register(
     verified = Verified(user, created=True, number=row, login=proof.login)
     _check_backends(request, proof, verified)
     return _welcome(request, proof, verified)
+
+
+def _factory_failed() -> UnusableFactory:
+    """In the place of the database's own words, which may hold the number."""
+    return UnusableFactory("The user factory makes users that break a constraint of the database.")
 
 
 def _detach(row: MobileNumber) -> None:

@@ -28,6 +28,9 @@ from ..numbers import Number
 from ..rows import challenges, database, pauses
 from ..signals import pumping_suspected
 
+#: Not those in doubt, or tried again: whoever waits for such a text mostly waits in vain.
+_LEFT = (MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED)
+_ON_ITS_WAY = (MessageStatus.QUEUED, MessageStatus.SENDING)
 #: A code that has left just now is no sign of anything.
 TIME_TO_USE = timedelta(minutes=2)
 WINDOW = timedelta(days=1)
@@ -61,9 +64,7 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
             if kind == limits.KNOWN_CAPS[scope]:
                 seen = _in_logs(scope, value)
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
-            # An attack may be over before any of its codes has left.
-            just_now = Q(created_at__gt=timezone.now() - TIME_TO_USE)
-            sample = _sample(login, scope, value, just_now | _left_in_time())
+            sample = _sample(login, scope, value, _left_in_time() | _asked_for_just_now())
             if 2 * len(sample) >= min(_sample_size(login, scope), _cap(login, scope)):  # else most of them never left
                 _judge(login, scope, value, PauseReason.CAP, sample)
             is_judged = True
@@ -102,7 +103,13 @@ def _sample_size(login: MobileLogin, scope: PauseScope) -> int:
 
 
 def _left_in_time() -> Q:
-    return Q(message__claimed_at__lte=timezone.now() - TIME_TO_USE)
+    return Q(message__status__in=_LEFT, message__claimed_at__lte=timezone.now() - TIME_TO_USE)
+
+
+def _asked_for_just_now() -> Q:
+    """An attack may be over before any of its codes has left."""
+    is_coming = Q(sending=Sending.WAITING) | Q(message__status__in=(*_LEFT, *_ON_ITS_WAY))
+    return is_coming & Q(created_at__gt=timezone.now() - TIME_TO_USE)
 
 
 def _cap(login: MobileLogin, scope: PauseScope) -> int:
@@ -118,8 +125,7 @@ def _sample(login: MobileLogin, scope: PauseScope, value: str, condition: Q) -> 
     last = resumed.order_by("-resumed_at").values_list("resumed_at", flat=True).first()
     since = max(filter(None, (timezone.now() - WINDOW, last)))
     rows = challenges().filter(**{scope.value: value}, login=login, created_at__gte=since)
-    rows = rows.filter(condition).exclude(sending__in=[Sending.SUPPRESSED, Sending.REVIEW, Sending.FAILED])
-    rows = rows.exclude(message__status__in=[MessageStatus.FAILED, MessageStatus.SKIPPED])
+    rows = rows.filter(condition)
     if not login.allow_registration:
         rows = rows.exclude(purpose=Purpose.LOGIN)
     return list(rows.newest_first().values_list("state", flat=True)[: _sample_size(login, scope)])

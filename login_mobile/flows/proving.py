@@ -66,9 +66,9 @@ def prove(
         _count_address(request, get_login(login))
         raise
     current = get_login(challenge.login)
+    _count_address(request, current)
     if challenge.purpose not in purposes or (login is not None and get_login(login).pk != current.pk):
         raise Refusal(ErrorCode.UNKNOWN_CHALLENGE)
-    _count_address(request, current)
     entered = parse_code(code, challenge.code_length)
     failure = _take_failure(request, challenge, current)
     if not challenges().filter(pk=challenge.pk).count_attempt(timezone.now()):

@@ -129,6 +129,7 @@ def _enter(request: HttpRequest, pending: Pending, code: str) -> HttpResponse:
         verified = verify_code(request, pending.token, code)
     except Refusal as refusal:
         if refusal.code == ErrorCode.NICKNAME_REQUIRED:
+            request.session.cycle_key()  # it is worth an account now: nobody else may know its key
             return HttpResponseRedirect(reverse("login_mobile:nickname"))
         raise
     return _let_in(request, pending, verified)
