@@ -57,12 +57,12 @@ clean:
 	rm -rf .venv data build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/installed: requirements.txt pyproject.toml | .venv/bin/pip
-	@echo "Installing into .venv; this takes about a minute …"
+	@echo "Installing into .venv; this takes one to three minutes …"
 	@pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt requirements.txt pyproject.toml | .venv/bin/pip
-	@echo "Installing into .venv; this takes about a minute …"
+	@echo "Installing into .venv; this takes one to three minutes …"
 	@pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/installed
 

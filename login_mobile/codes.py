@@ -33,14 +33,20 @@ def parse_code(entered: object, length: int) -> EnteredCode:
     Raises:
         Refusal: ``malformed_code``: it is no string of so many digits. It is not compared then, and no attempt is used.
     """
-    if not isinstance(entered, str) or len(entered) > MAX_LENGTH:
+    if not isinstance(entered, str):
         raise Refusal(ErrorCode.MALFORMED_CODE)
+    if len(entered) > MAX_LENGTH:
+        raise _of_another_length(length)
     digits = "".join(map(_folded, entered.strip().translate(_SEPARATORS)))
     if not (digits.isascii() and digits.isdigit()):
         raise Refusal(ErrorCode.MALFORMED_CODE)
     if len(digits) != length:
-        raise Refusal(ErrorCode.MALFORMED_CODE, message=_("The code has %(count)d digits.") % {"count": length})
+        raise _of_another_length(length)
     return EnteredCode(digits)
+
+
+def _of_another_length(length: int) -> Refusal:
+    return Refusal(ErrorCode.MALFORMED_CODE, message=_("The code has %(count)d digits.") % {"count": length})
 
 
 def _folded(character: str) -> str:

@@ -23,6 +23,7 @@ from login_mobile.exceptions import OpenTransaction, Refusal
 from login_mobile.flows import entering, sending
 from login_mobile.flows.digests import code_digests
 from login_mobile.flows.sending import send
+from login_mobile.json.urls import urlpatterns
 from login_mobile.keys import new_code, one_of
 from login_mobile.models import Challenge, MobileLogin, MobileNumber
 from sms_services.models import SmsMessage
@@ -42,6 +43,9 @@ from tests.login_under_test import (
 )
 
 pytest_plugins = ["tests.login_under_test"]
+
+#: What JSON can hold in the place of a string.
+NO_STRINGS: list[Any] = [None, 5, 123456, 123456.0, True, [], ["1", "2", "3", "4", "5", "6"], {}]
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ class TestMaking:
         assert error(short) == (400, "malformed_code")
         assert short.json()["error"]["message"] == "The code has 6 digits."
         assert "digits only" in client.verify(challenge, "7O42").json()["error"]["message"]
-        assert error(client.verify(challenge, 7042)) == (400, "malformed_code")
+        assert error(client.verify(challenge, 7042)) == (400, "malformed")
         assert client.verify(challenge, "007042").status_code == 200
 
     def test_longer_codes_where_an_admin_wants_them(self, front_end):
@@ -162,7 +166,7 @@ class TestEntering:
     @pytest.mark.parametrize(
         "entered",
         [
-            None, 123456, 123456.0, True, [], ["1", "2", "3", "4", "5", "6"], {}, "", " ", "12345", "1234567", "12345a",
+            "", " ", "12345", "1234567", "1234567890", "12345a",
             "١٢٣٤٥٦", "१२३४५६", "①②③④⑤⑥", "²²²²²²", "1234५6", "12345\u200b6", "123456\u0000", "\ud8001234", "+123456",
             "1" * 10_000, "0x1234", "1e5000", "-12345", "１２３４５٦",
         ],
@@ -175,11 +179,62 @@ class TestEntering:
         assert newest().attempts == 0
         assert client.verify(challenge, codes_sent(NUMBER)[0]).status_code == 200
 
+    @pytest.mark.parametrize("entered", ["12345", "1234567890", "1" * 21, "12-34 56-78-90"])
+    def test_one_of_another_length_is_told_how_many_digits_it_has(self, front_end, login, entered):
+        client = front_end()
+        answer = client.verify(client.challenge(), entered)
+        assert error(answer) == (400, "malformed_code")
+        assert answer.json()["error"]["message"] == "The code has 6 digits."
+        assert newest().attempts == 0
+
+    @pytest.mark.parametrize("given", NO_STRINGS, ids=repr)
+    def test_what_is_no_string_is_no_request(self, front_end, login, given):
+        client = front_end()
+        challenge = client.challenge()
+        for name in ("challenge", "code"):
+            answer = client.post("verify", {"challenge": challenge, "code": "123456", name: given})
+            assert error(answer) == (400, "malformed")
+            assert answer.json()["error"]["message"] == f"“{name}” must be given as a string."
+        assert newest().attempts == 0
+        with pytest.raises(Refusal, match="malformed_code"):
+            parse_code(given, 6)
+
+    @pytest.mark.parametrize(
+        ("path", "missing"),
+        [
+            ("request", "phone"), ("resend", "challenge"), ("verify", "challenge"), ("status", "challenge"),
+            ("number/request", "phone"), ("number/verify", "challenge"), ("reauthenticate/verify", "challenge"),
+        ],
+    )  # fmt: skip
+    def test_what_lacks_something_is_no_request(self, front_end, login, path, missing):
+        client = front_end()
+        client.log_in()
+        answer = client.post(path)
+        assert error(answer) == (400, "malformed")
+        assert answer.json()["error"]["message"] == f"“{missing}” must be given as a string."
+
+    def test_a_region_may_be_left_out_and_is_a_string_if_it_is_there(self, front_end, login):
+        client = front_end()
+        for region in (5, True, ["US"], {}):
+            assert error(client.ask("206 555 0123", region=region)) == (400, "malformed")
+        assert error(client.ask("206 555 0123", region="FR")) == (400, "region_not_allowed")
+        assert client.ask("206 555 0123", region=None).status_code == 202
+
+    def test_malformed_requests_are_not_counted_as_they_compare_nothing(self, front_end):
+        a_login(address_verifications=3)
+        client = front_end()
+        challenge = client.challenge()
+        for body in ({}, {"challenge": challenge}, {"challenge": challenge, "code": 123456}, {"code": "123456"}):
+            assert error(client.post("verify", body)) == (400, "malformed")
+        for _ in range(3):  # what is a string is counted, whether it is compared or not
+            assert error(client.verify(challenge, "12345a")) == (400, "malformed_code")
+        assert error(client.verify(challenge, codes_sent(NUMBER)[0])) == (429, "throttled")
+
     def test_an_entered_code_does_not_show_itself(self):
         entered = parse_code("904417", 6)
         assert "904417" not in repr(entered) + str(entered) + f"{entered!s}"
 
-    @pytest.mark.parametrize("token", [None, 5, "", "A" * 43, "A" * 42, [], {}, "\u0000" * 43, "\ud800" * 43, "é" * 43])
+    @pytest.mark.parametrize("token", ["", "A" * 43, "A" * 42, "\u0000" * 43, "\ud800" * 43, "é" * 43])
     def test_a_token_that_is_none_is_refused(self, front_end, login, token):
         for path in ("verify", "resend", "status"):
             answer = front_end().post(path, {"challenge": token, "code": "123456"})
@@ -666,6 +721,13 @@ class TestCrossSite:
         assert error(answer) == (405, "method_not_allowed")
         assert answer["Allow"] == "POST"
         assert not Challenge.objects.exists()
+
+    @pytest.mark.parametrize("path", [pattern.pattern for pattern in urlpatterns], ids=str)
+    def test_whatever_is_asked_without_a_token_gets_json(self, front_end, login, path):
+        client = front_end(enforce_csrf_checks=True).client
+        answer = client.post(f"/login/api/{path}", "{}", content_type="application/json")
+        assert error(answer) == ((405, "method_not_allowed") if str(path) == "config/" else (403, "csrf"))
+        assert error(client.delete(f"/login/api/{path}")) == (405, "method_not_allowed")
 
     def test_nothing_is_cached(self, front_end, login):
         assert "no-store" in front_end().ask()["Cache-Control"]

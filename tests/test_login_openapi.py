@@ -47,13 +47,23 @@ def test_every_endpoint_and_every_code_is_described():
 def test_every_refusal_stands_under_its_status():
     named = DOCUMENT["components"]["responses"]
     by_status = {
-        403: "Refused", 404: "Unknown", 409: "Conflict", 410: "Gone", 422: "Incomplete", 429: "Throttled",
-        503: "Unavailable", 401: "NotAuthenticated",
+        403: "Refused", 404: "Unknown", 405: "MethodNotAllowed", 409: "Conflict", 410: "Gone", 422: "Incomplete",
+        429: "Throttled", 503: "Unavailable", 401: "NotAuthenticated",
     }  # fmt: skip
-    unused = {ErrorCode.METHOD_NOT_ALLOWED}
     for code, status in STATUSES.items():
-        if code not in unused:
-            assert f"`{code}`" in named[by_status[status]]["description"], code
+        assert f"`{code}`" in named[by_status[status]]["description"], code
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENT["paths"]))
+def test_another_method_is_refused_as_it_is_described(front_end, login, path):
+    (described,) = DOCUMENT["paths"][path]
+    assert "405" in DOCUMENT["paths"][path][described]["responses"]
+    allowed = DOCUMENT["components"]["responses"]["MethodNotAllowed"]["headers"]["Allow"]["schema"]["enum"]
+    client = front_end(enforce_csrf_checks=True).client
+    for method in sorted({"get", "post", "put", "patch", "delete"} - {described}):
+        answer = getattr(client, method)(f"/login/api{path}")
+        assert error(answer) == (405, "method_not_allowed"), method
+        assert answer["Allow"] in allowed
 
 
 @pytest.mark.parametrize("logged_in", [False, True], ids=["nobody", "somebody"])

@@ -11,6 +11,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.http.request import UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
@@ -72,6 +73,23 @@ def _body(request: HttpRequest) -> Body:
     if not isinstance(body, dict):
         raise Refusal(ErrorCode.MALFORMED)
     return body
+
+
+def text(body: Body, name: str) -> str:
+    """A string that a request must have.
+
+    Raises:
+        Refusal: ``malformed``. Nothing is compared or counted then.
+    """
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise Refusal(ErrorCode.MALFORMED, message=_("“%(name)s” must be given as a string.") % {"name": name})
+    return value
+
+
+def optional_text(body: Body, name: str) -> str | None:
+    """A string that a request may have. ``null`` is as good as nothing."""
+    return None if body.get(name) is None else text(body, name)
 
 
 class _CsrfCheck(CsrfViewMiddleware):

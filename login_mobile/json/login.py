@@ -8,14 +8,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.middleware.csrf import get_token
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 
 from .. import api
 from ..exceptions import ErrorCode, Refusal
 from ..flows.requesting import PendingCode
 from ..tokens import token_issuer
-from .answers import Body, post_endpoint, refused
+from .answers import Body, optional_text, post_endpoint, refused, text
 
 
+@csrf_exempt  # it changes nothing; and who asks by POST gets JSON, as everywhere
 @login_not_required
 @never_cache
 def config(request: HttpRequest) -> HttpResponseBase:
@@ -45,22 +47,21 @@ def config(request: HttpRequest) -> HttpResponseBase:
 @post_endpoint
 def request_code(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{phone, region?, config?}`` → 202 ``{challenge, expires_in, retry_after}``."""
-    pending = api.request_code(request, body.get("phone"), region=body.get("region"), login=body.get("config"))
-    return accepted(pending)
+    phone, region = text(body, "phone"), optional_text(body, "region")
+    return accepted(api.request_code(request, phone, region=region, login=body.get("config")))
 
 
 @post_endpoint
 def resend(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge}`` → 202 ``{challenge, expires_in, retry_after}``: the old challenge is of no use any more."""
-    return accepted(api.resend_code(request, body.get("challenge")))
+    return accepted(api.resend_code(request, text(body, "challenge")))
 
 
 @post_endpoint
 def verify(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge, code, nickname?, config?}`` → 200 ``{user_id, created}`` and a session, or the issuer's answer."""
-    verified = api.verify_code(
-        request, body.get("challenge"), body.get("code"), nickname=body.get("nickname"), login=body.get("config")
-    )
+    challenge, code = text(body, "challenge"), text(body, "code")
+    verified = api.verify_code(request, challenge, code, nickname=body.get("nickname"), login=body.get("config"))
     answer: dict[str, Any] = {"user_id": verified.user.pk, "created": verified.created}
     issue = token_issuer()
     if issue is None:
@@ -75,7 +76,7 @@ def verify(request: HttpRequest, body: Body) -> HttpResponseBase:
 @post_endpoint
 def status(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge}`` → 200 ``{state, expires_in, retry_after, attempts_left, code_length, trouble}``."""
-    known = api.code_status(request, body.get("challenge"))
+    known = api.code_status(request, text(body, "challenge"))
     names = ("state", "expires_in", "retry_after", "attempts_left", "code_length", "trouble")
     return JsonResponse({name: getattr(known, name) for name in names})
 

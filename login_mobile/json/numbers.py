@@ -3,21 +3,21 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from .. import api
-from .answers import Body, post_endpoint
+from .answers import Body, optional_text, post_endpoint, text
 from .login import accepted
 
 
 @post_endpoint
 def request_number(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{phone, region?, config?}`` → 202, as for a login: a code to add this number, or to change to it."""
-    pending = api.request_number(request, body.get("phone"), region=body.get("region"), login=body.get("config"))
-    return accepted(pending)
+    phone, region = text(body, "phone"), optional_text(body, "region")
+    return accepted(api.request_number(request, phone, region=region, login=body.get("config")))
 
 
 @post_endpoint
 def verify_number(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge, code}`` → 200 ``{phone}``."""
-    number = api.confirm_number(request, body.get("challenge"), body.get("code"))
+    number = api.confirm_number(request, text(body, "challenge"), text(body, "code"))
     response = JsonResponse({"phone": number.number})
     api.remember_device(request, response, number)
     return response
@@ -42,5 +42,5 @@ def verify_reauthentication(request: HttpRequest, body: Body) -> HttpResponseBas
     if "password" in body:
         api.reauthenticate_with_password(request, body["password"])
     else:
-        api.confirm_reauthentication(request, body.get("challenge"), body.get("code"))
+        api.confirm_reauthentication(request, text(body, "challenge"), text(body, "code"))
     return HttpResponse(status=204)
