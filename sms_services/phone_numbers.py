@@ -32,12 +32,17 @@ def normalize(raw: str, *, region: str | None = None) -> str:
 
     if not isinstance(raw, str):
         raise InvalidPhoneNumber(_("A phone number must be a string, not %s.") % type(raw).__name__)
+    if not raw.strip():
+        raise InvalidPhoneNumber(_("Enter a phone number."))
     if len(raw) > MAX_LENGTH:
         raise InvalidPhoneNumber(_("This is too long for a phone number."))
     folded = _fold_digits(raw.strip())
     if not _ALLOWED.fullmatch(folded):
         raise InvalidPhoneNumber(
-            _("A phone number has only digits, spaces, dashes and brackets, and may begin with a plus.")
+            _(
+                "A phone number has only digits, spaces, dots, dashes and brackets, and may begin with a plus. If it "
+                "was copied, type it: it may hold a sign that is not seen."
+            )
         )
     region = get_settings().DEFAULT_REGION if region is None else region
     try:

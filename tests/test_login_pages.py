@@ -110,8 +110,20 @@ def test_no_page_is_cached_and_no_address_holds_a_number(visitor, login):
 def test_every_form_needs_its_token(login, broker):
     visitor = Visitor(broker.work)
     for url in ("/login/", CODE, "/login/nickname/", "/login/logout/", "/login/number/", CONFIRM):
-        assert visitor.post(url, {"phone": NUMBER}).status_code == 403, url
+        refused = visitor.post(url, {"phone": NUMBER})
+        assert refused.status_code == 403, url
+        assert "Please begin anew." in text(refused)
+        assert f'href="{url}"' in refused.content.decode()
     assert not Challenge.objects.exists()
+
+
+def test_a_tab_that_was_left_open_while_somebody_logged_in_leads_on(visitor, login):
+    old = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', visitor.get("/login/").content.decode())
+    visitor.log_in()
+    refused = visitor.post("/login/", {"csrfmiddlewaretoken": old[1], "phone": OTHER})
+    assert refused.status_code == 403
+    assert "somebody has logged in meanwhile" in text(refused)
+    assert visitor.get("/login/").url == ACCOUNT
 
 
 @pytest.mark.parametrize(
@@ -286,7 +298,7 @@ def test_a_throttled_number_is_told_when_to_come_back(visitor, login):
     assert 'value="+12065550123"' in page  # the number stays
     assert f'href="{CODE}"' in page  # and there is a way on for whoever has the code by now
     MobileLogin.objects.update(sends_per_hour=1)
-    assert "Too many tries." in text(visitor.ask())
+    assert "There are too many requests" in text(visitor.ask())
     stranger = Visitor(visitor._work)
     assert f'href="{CODE}"' not in stranger.ask().content.decode()
 

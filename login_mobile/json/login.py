@@ -61,7 +61,8 @@ def resend(request: HttpRequest, body: Body) -> HttpResponseBase:
 def verify(request: HttpRequest, body: Body) -> HttpResponseBase:
     """``{challenge, code, nickname?, config?}`` → 200 ``{user_id, created}`` and a session, or the issuer's answer."""
     challenge, code = text(body, "challenge"), text(body, "code")
-    verified = api.verify_code(request, challenge, code, nickname=body.get("nickname"), login=body.get("config"))
+    config = api.get_login(body.get("config"))  # none named: the default one, as when a code is asked for
+    verified = api.verify_code(request, challenge, code, nickname=body.get("nickname"), login=config)
     answer: dict[str, Any] = {"user_id": verified.user.pk, "created": verified.created}
     issue = token_issuer()
     if issue is None:

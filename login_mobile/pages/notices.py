@@ -76,4 +76,5 @@ def refusal_page(
             may lead there.
     """
     next_url = given_next(request) if next_url is None else next_url
-    return answer(request, "refused.html", {"notice": Notice.of(refusal), "back": back, "next": next_url}, refusal)
+    context = {"notice": Notice.of(refusal), "code": refusal.code.value, "back": back, "next": next_url}
+    return answer(request, "refused.html", context, refusal)

@@ -1,4 +1,6 @@
-"""What all pages have in common: nothing is cached, counted in a transaction, or shown by an exception page."""
+"""What all pages have in common: nothing is cached, counted in a transaction, or shown by an exception page; and who
+posts a page that has grown old is told what to do, instead of Django's words for programmers.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,15 +8,30 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.decorators import decorator_from_middleware
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.csrf import csrf_exempt
 
-from ..exceptions import Refusal
+from ..exceptions import ErrorCode, Refusal
 from ..privacy import private
 from ..transactions import outside_transactions
 from .notices import refusal_page
 
 Page = Callable[..., HttpResponse]
+_TOO_OLD = _(
+    "This page was open for too long, or somebody has logged in meanwhile, or your browser keeps no cookies. "
+    "Please begin anew."
+)
+
+
+class _Csrf(CsrfViewMiddleware):
+    """Django's check, with an answer in our words."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        super()._reject(request, reason)  # type: ignore[misc] # its line in the log
+        return refusal_page(request, Refusal(ErrorCode.CSRF, message=_TOO_OLD), back=request.path)
 
 
 def page(view: Page) -> Page:
@@ -31,5 +48,7 @@ def page(view: Page) -> Page:
         return response
 
     # Django's LoginRequiredMiddleware leaves our pages alone: those of an account look after themselves.
-    view_for_all = login_not_required(csrf_protect(private(with_refusals)))
+    checked = decorator_from_middleware(_Csrf)(private(with_refusals))
+    # Exempt from the check of the project's own middleware, whose answer would be Django's.
+    view_for_all = login_not_required(csrf_exempt(checked))
     return outside_transactions(never_cache(view_for_all))  # type: ignore[return-value]
