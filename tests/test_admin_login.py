@@ -164,6 +164,22 @@ def test_bounds_are_kept(admin_client, login, field, value, words):
     assert words in " ".join(errors[field])
 
 
+@pytest.mark.parametrize(
+    ("changes", "closed"),
+    [
+        ({}, ["Limits", "Safety"]),
+        ({"sends_per_hour": 20, "sends_per_day": 10}, ["Safety"]),
+        ({"cap_per_day": 0}, ["Limits"]),
+        ({"name": ""}, ["Limits", "Safety"]),
+    ],
+)
+def test_fields_with_errors_are_in_sight(admin_client, login, changes, closed):
+    page = admin_client.post(reverse(CHANGE, args=[login.pk]), form_of(login, **{"key": "no key", **changes}))
+    content = page.content.decode()
+    assert re.findall(r"<details><summary>\s*<h2[^>]*>([^<]+)", content) == closed
+    assert content.count('<ul class="errorlist"') == 1 + len(set(changes) & {"sends_per_day", "cap_per_day", "name"})
+
+
 def test_there_is_one_default(admin_client, login):
     other = a_login(key="other", name="Other", is_default=False)
     admin_client.post(reverse(CHANGE, args=[other.pk]), form_of(other, is_default="on"))

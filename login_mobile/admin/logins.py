@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -162,6 +163,8 @@ class MobileLoginAdmin(admin.ModelAdmin):
         ]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        form = context["adminform"]
+        form.fieldsets = [(name, _opened_for(form.errors, options)) for name, options in form.fieldsets]
         login = kwargs.get("obj")
         if login is not None:
             context["problems"] = [*login.problems(), *([] if can_send_notice() else [NO_NOTICE])]
@@ -280,6 +283,13 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not (request.user.has_perm(permission) and self.has_view_or_change_permission(request, login)):
             raise PermissionDenied
         return login
+
+
+def _opened_for(errors: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """A fieldset, open if a field of it has an error. Django does not look for fields that share a line."""
+    if not set(flatten(options["fields"])) & set(errors):
+        return options
+    return {**options, "classes": [name for name in options.get("classes", ()) if name != "collapse"]}
 
 
 def _is_being_sent(message: SmsMessage) -> bool:
