@@ -196,6 +196,4 @@ def _active(using: str) -> list[Any]:
     """The configurations that are in use."""
     from .models import MobileLogin
 
-    # A service comes as its own kind only if it is read by itself.
-    logins = MobileLogin.objects.using(using).select_related("template", "notice_template")
-    return list(logins.filter(is_active=True))
+    return list(MobileLogin.objects.using(using).with_setup().filter(is_active=True))

@@ -18,6 +18,7 @@ from django.utils import timezone
 from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
 from login_mobile.signals import number_removed
+from login_mobile.warning import warn_of_logins
 from sms_services.choices import Purpose, TemplateStatus
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode
 from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
@@ -656,3 +657,80 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
     assert review.has_code("424242")
     entries = [str(vars(entry)) for entry in LogEntry.objects.all()]
     assert not any("2065550123" in entry or "424242" in entry for entry in entries)
+
+
+def warnings_of(response):
+    return [str(message) for message in response.context["messages"] if message.level_tag == "warning"]
+
+
+def template_form(template: SmsTemplate, codes=(), **changes):
+    """What the browser posts for a template and its stored codes."""
+    fields = ("name", "key", "purpose", "text", "variables")
+    form = {name: getattr(template, name) for name in fields}
+    form |= {"codes-TOTAL_FORMS": len(codes), "codes-INITIAL_FORMS": len(codes)}
+    for n, code in enumerate(codes):
+        form |= {f"codes-{n}-{name}": getattr(code, f"{name}_id") for name in ("template", "service")}
+        form |= {f"codes-{n}-id": code.pk, f"codes-{n}-code": code.code}
+    return {**form, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "Other words"}, []),
+        ({"purpose": "notification"}, ["is not for one-time codes"]),
+        ({"purpose": "notification", "text": "Hello"}, ["is not for one-time codes", "no place for the code"]),
+    ],
+)
+def test_whoever_changes_a_template_hears_of_logins_that_cannot_send(admin_client, login, changes, words):
+    a_login(key="off", name="Off", is_default=False, is_active=False)
+    a_login(key="else", name="Elsewhere", is_default=False, template=otp("else", TEXT))
+    url = reverse("admin:sms_services_smstemplate_change", args=[login.template_id])
+    said = warnings_of(admin_client.post(url, template_form(login.template, **changes), follow=True))
+    assert len(said) == bool(words)
+    assert all(word in said[0] for word in ["The mobile login “Main” cannot send now.", *words] if said)
+
+
+def test_whoever_changes_the_template_of_the_notice_hears_of_it(admin_client, login):
+    notice = SmsTemplate.objects.create(key="notice", name="Notice", text="It was changed.")
+    MobileLogin.objects.update(notice_template=notice)
+    url = reverse("admin:sms_services_smstemplate_change", args=[notice.pk])
+    [said] = warnings_of(admin_client.post(url, template_form(notice, text="Hello ${name}"), follow=True))
+    assert "“Main”" in said
+    assert "The notice has no variables." in said
+
+
+def test_whoever_takes_a_code_from_a_template_hears_of_logins_that_need_it(admin_client):
+    login = a_login(alibaba_cloud())
+    code = TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_1")
+    url = reverse("admin:sms_services_smstemplate_change", args=[login.template_id])
+    assert warnings_of(admin_client.post(url, template_form(login.template, [code]), follow=True)) == []
+    form = template_form(login.template, [code], **{"codes-0-DELETE": "on"})
+    [said] = warnings_of(admin_client.post(url, form, follow=True))
+    assert "has no template code for “Ali”" in said
+
+
+@pytest.mark.parametrize("by", ["its page", "the list"])
+def test_whoever_deactivates_a_service_hears_of_logins_that_cannot_send(admin_client, login, by):
+    service = login.sms_service
+    if by == "its page":
+        url = reverse("admin:sms_services_smsservice_change", args=[service.pk])
+        data = {"name": service.name, "key": service.key}
+        assert warnings_of(admin_client.post(url, {**data, "is_active": "on"}, follow=True)) == []
+    else:
+        url = reverse("admin:sms_services_smsservice_changelist")
+        data = {"action": "deactivate", "_selected_action": [service.pk]}
+    [said] = warnings_of(admin_client.post(url, data, follow=True))
+    assert "The mobile login “Main” cannot send now. The SMS service “Sandbox” is deactivated" in said
+
+
+def test_warning_of_logins_takes_as_many_queries_for_many_as_for_few(login):
+    def warned() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert warn_of_logins(services=[login.sms_service], templates=[login.template]) == []
+        return len(queries)
+
+    few = warned()
+    for n in range(10):
+        a_login(key=f"login-{n}", is_default=False, template=otp(f"code-{n}", TEXT))
+    assert warned() == few
