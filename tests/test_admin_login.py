@@ -20,7 +20,7 @@ from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, Rev
 from login_mobile.signals import number_removed
 from login_mobile.warning import warn_of_logins
 from sms_services.choices import Purpose, TemplateStatus
-from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode
+from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode, TwilioSms
 from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
 
 pytest_plugins = ["tests.login_under_test"]
@@ -190,6 +190,24 @@ def test_there_is_one_default(admin_client, login):
 def test_what_is_wrong_with_a_login_stands_on_its_page(admin_client, login):
     SandboxSms.objects.update(is_active=False)
     assert b"is deactivated, so no code leaves" in admin_client.get(reverse(CHANGE, args=[login.pk])).content
+
+
+def test_the_list_says_which_logins_cannot_send_and_why(admin_client, login):
+    a_login(key="long", name="Long", is_default=False, code_length=7, sms_service=alibaba_cloud())
+    a_login(key="text", name="Text", is_default=False, template=otp("empty", variables="code"))
+    page = admin_client.get(reverse("admin:login_mobile_mobilelogin_changelist")).content.decode()
+    shown = dict(re.findall(r'>(\w+)</a></th>.*?class="field-can_send">(.*?)</td>', page, re.DOTALL))
+    assert shown["Main"] == "Yes"
+    assert shown["Long"].startswith("<strong>No:</strong> ")
+    assert "has no template code for “Ali”" in shown["Long"]
+    assert "codes of 6 digits at most" in shown["Long"]
+    assert "has no text" in shown["Text"]
+
+
+def test_services_that_are_deactivated_are_marked(admin_client, login):
+    TwilioSms.objects.create(key="off", name="Off", account_sid="AC" + "0" * 32, auth_token="-", is_active=False)
+    form = admin_client.get(reverse(CHANGE, args=[login.pk])).context["adminform"].form
+    assert [label for _value, label in form.fields["sms_service"].choices][1:] == ["Off (deactivated)", "Sandbox"]
 
 
 def test_the_kill_switch_has_its_own_permission(staff_client, login):

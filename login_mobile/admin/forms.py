@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.exceptions import InvalidPhoneNumber
-from sms_services.models import SmsTemplate
+from sms_services.models import SmsService, SmsTemplate
 from sms_services.phone_numbers import MAX_LENGTH, normalize
 
 from ..addresses import named
@@ -38,6 +38,13 @@ class CountriesSelect(FilteredSelectMultiple):
 
     def render(self, *args: Any, **kwargs: Any) -> SafeString:
         return format_html("<div>{}</div>", super().render(*args, **kwargs))
+
+
+class ServiceField(forms.ModelChoiceField):
+    """The service of a login; it may be activated later."""
+
+    def label_from_instance(self, service: SmsService) -> str:
+        return str(service) if service.is_active else _("%(service)s (deactivated)") % {"service": service}
 
 
 class SuitableFirst(ModelChoiceIterator):

@@ -11,6 +11,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.admin.sent_tests import outcome_url, sent_test
@@ -28,7 +31,15 @@ from ..exceptions import Refusal
 from ..models import MobileLogin
 from ..transactions import outside_transactions
 from .figures import SPANS, Figures
-from .forms import AddsCodeTemplates, CodeTemplateField, LiftForm, MobileLoginForm, NoticeTemplateField, NumberForm
+from .forms import (
+    AddsCodeTemplates,
+    CodeTemplateField,
+    LiftForm,
+    MobileLoginForm,
+    NoticeTemplateField,
+    NumberForm,
+    ServiceField,
+)
 from .pauses import RESUME, named
 
 SWITCH = "login_mobile.switch_mobilelogin"
@@ -48,9 +59,17 @@ NO_NOTICE = _(
 @admin.register(MobileLogin)
 class MobileLoginAdmin(admin.ModelAdmin):
     form = MobileLoginForm
-    list_display = ("name", "key", "is_active", "is_default", "sms_service", "template", "allow_registration")
+    list_display = (
+        "name",
+        "key",
+        "is_active",
+        "is_default",
+        "can_send",
+        "sms_service",
+        "template",
+        "allow_registration",
+    )
     list_filter = ("is_active",)
-    list_select_related = ("sms_service", "template")
     search_fields = ("name", "key")
     fieldsets = (
         (None, {"fields": ("name", "key", "is_default", "sms_service", "template")}),
@@ -102,8 +121,23 @@ class MobileLoginAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        logins: Any = super().get_queryset(request)
+        return logins.with_setup()
+
+    @admin.display(description=_("can send"))
+    def can_send(self, login: MobileLogin) -> SafeString | str:
+        problems = login.problems()
+        if not problems:
+            return gettext("Yes")
+        return format_html("<strong>{}</strong> {}", gettext("No:"), " ".join(problems))
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        fields = {"template": CodeTemplateField, "notice_template": NoticeTemplateField}
+        fields = {
+            "sms_service": ServiceField,
+            "template": CodeTemplateField,
+            "notice_template": NoticeTemplateField,
+        }
         if form_class := fields.get(db_field.name):
             kwargs["form_class"] = form_class
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
