@@ -91,6 +91,10 @@ def errors_of(client, url, data):
     return response.context["adminform"].form.errors
 
 
+def warnings_of(response):
+    return [str(message) for message in response.context["messages"] if message.level_tag == "warning"]
+
+
 def challenge(login: MobileLogin, phone: str = NUMBER, **fields) -> Challenge:
     defaults = {
         "purpose": "login",
@@ -185,6 +189,43 @@ def test_there_is_one_default(admin_client, login):
     other = a_login(key="other", name="Other", is_default=False)
     admin_client.post(reverse(CHANGE, args=[other.pk]), form_of(other, is_default="on"))
     assert MobileLogin.objects.get(is_default=True) == other
+
+
+@pytest.mark.parametrize("by", ["unticking", "deleting", "deleting from the list", "switching off"])
+def test_whoever_takes_the_default_away_hears_of_it(admin_client, login, by):
+    other = a_login(key="other", name="Other", is_default=False)
+    url = reverse(CHANGE, args=[login.pk])
+    assert warnings_of(admin_client.post(url, form_of(login), follow=True)) == []
+    if by == "unticking":
+        response = admin_client.post(url, form_of(login, is_default=None), follow=True)
+    elif by == "switching off":
+        question = admin_client.get(reverse(SWITCH, args=[login.pk])).content.decode()
+        assert "nobody can log in until it is on again" in question
+        response = admin_client.post(reverse(SWITCH, args=[login.pk]), {"active": "0"}, follow=True)
+    elif by == "deleting":
+        url = reverse("admin:login_mobile_mobilelogin_delete", args=[login.pk])
+        response = admin_client.post(url, {"post": "yes"}, follow=True)
+    else:
+        url = reverse("admin:login_mobile_mobilelogin_changelist")
+        data = {"action": "delete_selected", "_selected_action": [login.pk], "post": "yes"}
+        response = admin_client.post(url, data, follow=True)
+    [said] = warnings_of(response)
+    assert said.startswith("The default login “Main” is switched off" if by == "switching off" else "No login is the")
+    response = admin_client.post(reverse(CHANGE, args=[other.pk]), form_of(other, is_default="on"), follow=True)
+    assert warnings_of(response) == []
+
+
+def test_whoever_deletes_the_last_login_expects_nobody_to_log_in(admin_client, login):
+    url = reverse("admin:login_mobile_mobilelogin_delete", args=[login.pk])
+    assert warnings_of(admin_client.post(url, {"post": "yes"}, follow=True)) == []
+
+
+def test_whoever_makes_another_login_the_default_hears_which_one_was(admin_client, login):
+    other = a_login(key="other", name="Other", is_default=False)
+    url = reverse(CHANGE, args=[other.pk])
+    for said in (["“Other” is the default now, and “Main” is not any more."], []):
+        response = admin_client.post(url, form_of(other, is_default="on"), follow=True)
+        assert [str(message) for message in response.context["messages"] if message.level_tag == "info"] == said
 
 
 def test_what_is_wrong_with_a_login_stands_on_its_page(admin_client, login):
@@ -675,10 +716,6 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
     assert review.has_code("424242")
     entries = [str(vars(entry)) for entry in LogEntry.objects.all()]
     assert not any("2065550123" in entry or "424242" in entry for entry in entries)
-
-
-def warnings_of(response):
-    return [str(message) for message in response.context["messages"] if message.level_tag == "warning"]
 
 
 def template_form(template: SmsTemplate, codes=(), **changes):

@@ -55,6 +55,14 @@ NO_NOTICE = _(
     "template of the notice that the service can send."
 )
 
+NO_DEFAULT = _(
+    "No login is the default: where a front end names none, nobody can log in. Tick “Default” on one of the logins."
+)
+DEFAULT_IS_OFF = _(
+    "The default login “%s” is switched off: where a front end names none, nobody can log in. Switch it on, or tick "
+    "“Default” on another."
+)
+
 
 @admin.register(MobileLogin)
 class MobileLoginAdmin(admin.ModelAdmin):
@@ -175,13 +183,26 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not change and not request.user.has_perm(SWITCH):
             obj.is_active = False
             messages.info(request, _("It is switched off. Somebody who may switch logins has to switch it on."))
+        replaced = MobileLogin.objects.filter(is_default=True).exclude(pk=obj.pk).first() if obj.is_default else None
         if change:  # all but the switch, which somebody may have thrown since this row was read
             fields = [field for field in obj._meta.concrete_fields if not (field.primary_key or field.generated)]
             obj.save(update_fields=[field.name for field in fields if field.name != "is_active"])
         else:
             super().save_model(request, obj, form, change)
+        if replaced is not None:
+            names = {"login": obj, "replaced": replaced}
+            messages.info(request, _("“%(login)s” is the default now, and “%(replaced)s” is not any more.") % names)
+        _warn_of_default(request)
         if problem := obj.template.problem_with(obj.sms_service):
             messages.warning(request, problem)
+
+    def delete_model(self, request: HttpRequest, obj: MobileLogin) -> None:
+        super().delete_model(request, obj)
+        _warn_of_default(request)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        super().delete_queryset(request, queryset)
+        _warn_of_default(request)
 
     def get_urls(self) -> list[Any]:
         def page(route: str, view: Any, name: str) -> Any:
@@ -228,6 +249,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
             messages.success(request, _("“%s” is switched on.") % login)
         else:
             messages.success(request, _("“%s” is switched off: it sends nothing and lets nobody in.") % login)
+            _warn_of_default(request)
         return HttpResponseRedirect(self._change_url(login))
 
     def figures_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -317,6 +339,16 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not (request.user.has_perm(permission) and self.has_view_or_change_permission(request, login)):
             raise PermissionDenied
         return login
+
+
+def _warn_of_default(request: HttpRequest) -> None:
+    """Say so where nobody can log in by the default login. Where there is no login at all, nobody expects to."""
+    default = MobileLogin.objects.filter(is_default=True).first()
+    if default is None:
+        if MobileLogin.objects.exists():
+            messages.warning(request, NO_DEFAULT)
+    elif not default.is_active:
+        messages.warning(request, DEFAULT_IS_OFF % default)
 
 
 def _opened_for(errors: Any, options: dict[str, Any]) -> dict[str, Any]:
