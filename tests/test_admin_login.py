@@ -233,6 +233,15 @@ def test_what_is_wrong_with_a_login_stands_on_its_page(admin_client, login):
     assert b"is deactivated, so no code leaves" in admin_client.get(reverse(CHANGE, args=[login.pk])).content
 
 
+def test_whoever_may_only_look_reads_the_names_of_countries(staff_client, login):
+    MobileLogin.objects.update(regions=["US", "GB", "CN"])
+    page = staff_client("view_mobilelogin").get(reverse(CHANGE, args=[login.pk])).content.decode()
+    shown = dict(re.findall(r"<label>([^<]+):</label>\s*<div class=\"readonly\">([^<]*)</div>", page))
+    assert shown["Countries"] == "China, United Kingdom, United States"
+    assert shown["Chosen beforehand"] == "United States"
+    assert "First region" not in page
+
+
 def test_the_list_says_which_logins_cannot_send_and_why(admin_client, login):
     a_login(key="long", name="Long", is_default=False, code_length=7, sms_service=alibaba_cloud())
     a_login(key="text", name="Text", is_default=False, template=otp("empty", variables="code"))

@@ -27,6 +27,7 @@ from sms_services.phone_numbers import mask
 from .. import refusals
 from ..addresses import client_address
 from ..api import can_send_notice, lift_address_limits, lift_limits, send_test_code
+from ..countries import by_name, country_name
 from ..exceptions import Refusal
 from ..models import MobileLogin
 from ..transactions import outside_transactions
@@ -169,13 +170,25 @@ class MobileLoginAdmin(admin.ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """With the state on the page of an existing one: it is changed by the switch, which has its own permission."""
-        first, *others = super().get_fieldsets(request, obj)
+        first, registration, *others = super().get_fieldsets(request, obj)
         if obj is None:
-            return [first, *others]
-        return [(first[0], {**first[1], "fields": (*first[1]["fields"], "is_active")}), *others]
+            return [first, registration, *others]
+        first = (first[0], {**first[1], "fields": (*first[1]["fields"], "is_active")})
+        if not self.has_change_permission(request, obj):
+            _regions, _first_region, *rest = registration[1]["fields"]
+            registration = (registration[0], {"fields": ("country_names", "first_country", *rest)})
+        return [first, registration, *others]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("is_active",)
+        return ("is_active", "country_names", "first_country")
+
+    @admin.display(description=_("Countries"))
+    def country_names(self, login: MobileLogin) -> str:
+        return ", ".join(map(country_name, by_name(login.regions)))
+
+    @admin.display(description=_("Chosen beforehand"))
+    def first_country(self, login: MobileLogin) -> str:
+        return country_name(login.default_region)
 
     def save_model(self, request: HttpRequest, obj: MobileLogin, form: Any, change: bool) -> None:
         if not change and not MobileLogin.objects.filter(is_default=True).exists():
