@@ -328,6 +328,18 @@ def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     assert "Numbers of this country" in client.post(url, {"phone_number": "+447911123456"}).content.decode()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_login_that_is_switched_off_says_so_and_sends_test_codes(admin_client, broker):
+    login = a_login()
+    url, words = reverse(TEST, args=[login.pk]), "switched off: it lets nobody in. The test code is sent all the same."
+    assert words not in admin_client.get(url).content.decode()
+    MobileLogin.objects.update(is_active=False)
+    assert words in admin_client.get(url).content.decode()
+    admin_client.post(url, {"phone_number": NUMBER})
+    broker.work()
+    assert len(codes_sent(NUMBER)) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "permission"), [(FIGURES, "view_figures_mobilelogin"), (UNBLOCK, "unblock_mobilelogin")]
 )
@@ -603,7 +615,11 @@ def test_pauses_are_seen_and_resumed_with_permission(staff_client, login):
     assert url not in page
     assert client.post(url).status_code == 403
 
+    assert url not in client.get(reverse("admin:login_mobile_pause_change", args=[pause.pk])).content.decode()
+
     client = staff_client("view_pause", "resume_pause")
+    page = client.get(reverse("admin:login_mobile_pause_change", args=[pause.pk])).content.decode()
+    assert re.search(rf'<form method="post" action="{url}">[^/]*<button type="submit">Resume</button>', page)
     assert client.get(url)["Location"] == reverse("admin:login_mobile_pause_change", args=[pause.pk])
     pause.refresh_from_db()
     assert not pause.resumed_at
@@ -704,6 +720,7 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
         "note": "Store",
     }
     assert "6 digits" in admin_client.post(f"{url}add/", {**data, "code": "4242424"}).content.decode()
+    assert '<label class="required" for="id_code">' in admin_client.get(f"{url}add/").content.decode()
     assert "Enter a code" in admin_client.post(f"{url}add/", {**data, "code": ""}).content.decode()
     for easy in ("000000", "123456", "987654"):
         assert "Choose another" in admin_client.post(f"{url}add/", {**data, "code": easy}).content.decode()
@@ -717,6 +734,7 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
     assert review.number == NUMBER
     assert review.has_code("424242")
     page = admin_client.get(f"{url}{review.pk}/change/").content.decode()
+    assert '<label for="id_code">' in page
     assert "424242" not in page
     assert "2065550123" not in page
     admin_client.post(f"{url}{review.pk}/change/", {**data, "code": "", "note": "Other store"})
