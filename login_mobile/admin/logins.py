@@ -78,7 +78,6 @@ class MobileLoginAdmin(admin.ModelAdmin):
         "template",
         "allow_registration",
     )
-    list_filter = ("is_active",)
     search_fields = ("name", "key")
     fieldsets = (
         (None, {"fields": ("name", "key", "is_default", "sms_service", "template")}),
