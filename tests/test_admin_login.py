@@ -22,6 +22,9 @@ from login_mobile.warning import warn_of_logins
 from sms_services.choices import Purpose, TemplateStatus
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode, TwilioSms
 from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
+from tests.services_under_test import create_service
+from tests.simulators import Sign
+from tests.test_template_import import import_url, press
 
 pytest_plugins = ["tests.login_under_test"]
 pytestmark = pytest.mark.django_db
@@ -804,6 +807,22 @@ def test_whoever_deactivates_a_service_hears_of_logins_that_cannot_send(admin_cl
         data = {"action": "deactivate", "_selected_action": [service.pk]}
     [said] = warnings_of(admin_client.post(url, data, follow=True))
     assert "The mobile login “Main” cannot send now. The SMS service “Sandbox” is deactivated" in said
+
+
+@pytest.mark.parametrize("by", ["verifying", "importing"])
+def test_whoever_hears_of_a_platforms_refusal_hears_of_logins_that_cannot_send(admin_client, alibaba_cloud, by):
+    login = a_login(create_service(alibaba_cloud))
+    TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_100001")
+    alibaba_cloud.templates = []
+    if by == "verifying":
+        alibaba_cloud.signs = [Sign(login.sms_service.verify_sign, "AUDIT_STATE_NOT_PASS")]
+        url = reverse("admin:sms_services_smsservice_verify", args=[login.sms_service_id])
+        response = admin_client.post(url, follow=True)
+    else:
+        response = press(admin_client, login.sms_service, admin_client.get(import_url(login.sms_service)))
+    [said] = warnings_of(response)
+    assert "The mobile login “Main” cannot send now." in said
+    assert ("status: rejected" if by == "verifying" else "status: no longer there") in said
 
 
 def test_warning_of_logins_takes_as_many_queries_for_many_as_for_few(login):
