@@ -30,6 +30,7 @@ from ..api import can_send_notice, lift_address_limits, lift_limits, send_test_c
 from ..countries import by_name, country_name
 from ..exceptions import Refusal
 from ..models import MobileLogin
+from ..rows import database
 from ..transactions import outside_transactions
 from .figures import SPANS, Figures
 from .forms import (
@@ -355,9 +356,10 @@ class MobileLoginAdmin(admin.ModelAdmin):
 
 def _warn_of_default(request: HttpRequest) -> None:
     """Say so where nobody can log in by the default login. Where there is no login at all, nobody expects to."""
-    default = MobileLogin.objects.filter(is_default=True).first()
+    logins = MobileLogin.objects.using(database())
+    default = logins.filter(is_default=True).first()
     if default is None:
-        if MobileLogin.objects.exists():
+        if logins.exists():
             messages.warning(request, NO_DEFAULT)
     elif not default.is_active:
         messages.warning(request, DEFAULT_IS_OFF % default)
