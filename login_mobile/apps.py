@@ -11,6 +11,7 @@ class LoginMobileConfig(AppConfig):
         from . import (
             checks,  # noqa: F401 - registers them
             tasks,  # noqa: F401 - a web process knows them, as the workers do
+            warning,  # noqa: F401 - listens to changes of services and templates
         )
         from .flows import reauthenticating  # noqa: F401 - listens to logins of all backends
 

@@ -173,6 +173,21 @@ def check_notices(using: str) -> list[CheckMessage]:
 
 
 @database_check(TAG)
+def check_default(using: str) -> list[CheckMessage]:
+    """Where a front end names no login, there is one that lets people in."""
+    active = _active(using)
+    if not active or any(login.is_default for login in active):
+        return []
+    return [
+        checks.Warning(
+            "No active mobile login is the default: nobody can log in where a front end names none.",
+            hint="Tick “Default” on one of them in admin.",
+            id="login_mobile.W006",
+        )
+    ]
+
+
+@database_check(TAG)
 def check_policies(using: str) -> list[CheckMessage]:
     """A client names the login that it uses, so the laxest of those in use is the one that holds."""
     active = _active(using)
@@ -196,6 +211,4 @@ def _active(using: str) -> list[Any]:
     """The configurations that are in use."""
     from .models import MobileLogin
 
-    # A service comes as its own kind only if it is read by itself.
-    logins = MobileLogin.objects.using(using).select_related("template", "notice_template")
-    return list(logins.filter(is_active=True))
+    return list(MobileLogin.objects.using(using).with_setup().filter(is_active=True))

@@ -18,9 +18,13 @@ from django.utils import timezone
 from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
 from login_mobile.models import Challenge, MobileLogin, MobileNumber, Pause, ReviewNumber
 from login_mobile.signals import number_removed
+from login_mobile.warning import warn_of_logins
 from sms_services.choices import Purpose, TemplateStatus
-from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode
+from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode, TwilioSms
 from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
+from tests.services_under_test import create_service
+from tests.simulators import Sign
+from tests.test_template_import import import_url, press
 
 pytest_plugins = ["tests.login_under_test"]
 pytestmark = pytest.mark.django_db
@@ -88,6 +92,10 @@ def errors_of(client, url, data):
     response = client.post(url, data)
     assert response.status_code == 200, "It was saved."
     return response.context["adminform"].form.errors
+
+
+def warnings_of(response):
+    return [str(message) for message in response.context["messages"] if message.level_tag == "warning"]
 
 
 def challenge(login: MobileLogin, phone: str = NUMBER, **fields) -> Challenge:
@@ -186,9 +194,73 @@ def test_there_is_one_default(admin_client, login):
     assert MobileLogin.objects.get(is_default=True) == other
 
 
+@pytest.mark.parametrize("by", ["unticking", "deleting", "deleting from the list", "switching off"])
+def test_whoever_takes_the_default_away_hears_of_it(admin_client, login, by):
+    other = a_login(key="other", name="Other", is_default=False)
+    url = reverse(CHANGE, args=[login.pk])
+    assert warnings_of(admin_client.post(url, form_of(login), follow=True)) == []
+    if by == "unticking":
+        response = admin_client.post(url, form_of(login, is_default=None), follow=True)
+    elif by == "switching off":
+        question = admin_client.get(reverse(SWITCH, args=[login.pk])).content.decode()
+        assert "nobody can log in until it is on again" in question
+        response = admin_client.post(reverse(SWITCH, args=[login.pk]), {"active": "0"}, follow=True)
+    elif by == "deleting":
+        url = reverse("admin:login_mobile_mobilelogin_delete", args=[login.pk])
+        response = admin_client.post(url, {"post": "yes"}, follow=True)
+    else:
+        url = reverse("admin:login_mobile_mobilelogin_changelist")
+        data = {"action": "delete_selected", "_selected_action": [login.pk], "post": "yes"}
+        response = admin_client.post(url, data, follow=True)
+    [said] = warnings_of(response)
+    assert said.startswith("The default login “Main” is switched off" if by == "switching off" else "No login is the")
+    response = admin_client.post(reverse(CHANGE, args=[other.pk]), form_of(other, is_default="on"), follow=True)
+    assert warnings_of(response) == []
+
+
+def test_whoever_deletes_the_last_login_expects_nobody_to_log_in(admin_client, login):
+    url = reverse("admin:login_mobile_mobilelogin_delete", args=[login.pk])
+    assert warnings_of(admin_client.post(url, {"post": "yes"}, follow=True)) == []
+
+
+def test_whoever_makes_another_login_the_default_hears_which_one_was(admin_client, login):
+    other = a_login(key="other", name="Other", is_default=False)
+    url = reverse(CHANGE, args=[other.pk])
+    for said in (["“Other” is the default now, and “Main” is not any more."], []):
+        response = admin_client.post(url, form_of(other, is_default="on"), follow=True)
+        assert [str(message) for message in response.context["messages"] if message.level_tag == "info"] == said
+
+
 def test_what_is_wrong_with_a_login_stands_on_its_page(admin_client, login):
     SandboxSms.objects.update(is_active=False)
     assert b"is deactivated, so no code leaves" in admin_client.get(reverse(CHANGE, args=[login.pk])).content
+
+
+def test_whoever_may_only_look_reads_the_names_of_countries(staff_client, login):
+    MobileLogin.objects.update(regions=["US", "GB", "CN"])
+    page = staff_client("view_mobilelogin").get(reverse(CHANGE, args=[login.pk])).content.decode()
+    shown = dict(re.findall(r"<label>([^<]+):</label>\s*<div class=\"readonly\">([^<]*)</div>", page))
+    assert shown["Countries"] == "China, United Kingdom, United States"
+    assert shown["Chosen beforehand"] == "United States"
+    assert "First region" not in page
+
+
+def test_the_list_says_which_logins_cannot_send_and_why(admin_client, login):
+    a_login(key="long", name="Long", is_default=False, code_length=7, sms_service=alibaba_cloud())
+    a_login(key="text", name="Text", is_default=False, template=otp("empty", variables="code"))
+    page = admin_client.get(reverse("admin:login_mobile_mobilelogin_changelist")).content.decode()
+    shown = dict(re.findall(r'>(\w+)</a></th>.*?class="field-can_send">(.*?)</td>', page, re.DOTALL))
+    assert shown["Main"] == "Yes"
+    assert shown["Long"].startswith("<strong>No:</strong> ")
+    assert "has no template code for “Ali”" in shown["Long"]
+    assert "codes of 6 digits at most" in shown["Long"]
+    assert "has no text" in shown["Text"]
+
+
+def test_services_that_are_deactivated_are_marked(admin_client, login):
+    TwilioSms.objects.create(key="off", name="Off", account_sid="AC" + "0" * 32, auth_token="-", is_active=False)
+    form = admin_client.get(reverse(CHANGE, args=[login.pk])).context["adminform"].form
+    assert [label for _value, label in form.fields["sms_service"].choices][1:] == ["Off (deactivated)", "Sandbox"]
 
 
 def test_the_kill_switch_has_its_own_permission(staff_client, login):
@@ -257,6 +329,18 @@ def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     assert "Outcome" not in client.get(response.url).content.decode()
     assert "not a valid phone number" in client.post(url, {"phone_number": "12"}).content.decode()
     assert "Numbers of this country" in client.post(url, {"phone_number": "+447911123456"}).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_login_that_is_switched_off_says_so_and_sends_test_codes(admin_client, broker):
+    login = a_login()
+    url, words = reverse(TEST, args=[login.pk]), "switched off: it lets nobody in. The test code is sent all the same."
+    assert words not in admin_client.get(url).content.decode()
+    MobileLogin.objects.update(is_active=False)
+    assert words in admin_client.get(url).content.decode()
+    admin_client.post(url, {"phone_number": NUMBER})
+    broker.work()
+    assert len(codes_sent(NUMBER)) == 1
 
 
 @pytest.mark.parametrize(
@@ -534,7 +618,11 @@ def test_pauses_are_seen_and_resumed_with_permission(staff_client, login):
     assert url not in page
     assert client.post(url).status_code == 403
 
+    assert url not in client.get(reverse("admin:login_mobile_pause_change", args=[pause.pk])).content.decode()
+
     client = staff_client("view_pause", "resume_pause")
+    page = client.get(reverse("admin:login_mobile_pause_change", args=[pause.pk])).content.decode()
+    assert re.search(rf'<form method="post" action="{url}">[^/]*<button type="submit">Resume</button>', page)
     assert client.get(url)["Location"] == reverse("admin:login_mobile_pause_change", args=[pause.pk])
     pause.refresh_from_db()
     assert not pause.resumed_at
@@ -635,6 +723,7 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
         "note": "Store",
     }
     assert "6 digits" in admin_client.post(f"{url}add/", {**data, "code": "4242424"}).content.decode()
+    assert '<label class="required" for="id_code">' in admin_client.get(f"{url}add/").content.decode()
     assert "Enter a code" in admin_client.post(f"{url}add/", {**data, "code": ""}).content.decode()
     for easy in ("000000", "123456", "987654"):
         assert "Choose another" in admin_client.post(f"{url}add/", {**data, "code": easy}).content.decode()
@@ -648,6 +737,7 @@ def test_a_review_number_is_made_and_its_code_is_never_shown(admin_client, login
     assert review.number == NUMBER
     assert review.has_code("424242")
     page = admin_client.get(f"{url}{review.pk}/change/").content.decode()
+    assert '<label for="id_code">' in page
     assert "424242" not in page
     assert "2065550123" not in page
     admin_client.post(f"{url}{review.pk}/change/", {**data, "code": "", "note": "Other store"})
@@ -697,3 +787,92 @@ def test_a_form_that_is_saved_does_not_undo_the_kill_switch(admin_client, login)
     assert answer.status_code == 302
     login.refresh_from_db()
     assert (login.name, login.is_active) == ("Renamed", False)
+
+
+def template_form(template: SmsTemplate, codes=(), **changes):
+    """What the browser posts for a template and its stored codes."""
+    fields = ("name", "key", "purpose", "text", "variables")
+    form = {name: getattr(template, name) for name in fields}
+    form |= {"codes-TOTAL_FORMS": len(codes), "codes-INITIAL_FORMS": len(codes)}
+    for n, code in enumerate(codes):
+        form |= {f"codes-{n}-{name}": getattr(code, f"{name}_id") for name in ("template", "service")}
+        form |= {f"codes-{n}-id": code.pk, f"codes-{n}-code": code.code}
+    return {**form, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "Other words"}, []),
+        ({"purpose": "notification"}, ["is not for one-time codes"]),
+        ({"purpose": "notification", "text": "Hello"}, ["is not for one-time codes", "no place for the code"]),
+    ],
+)
+def test_whoever_changes_a_template_hears_of_logins_that_cannot_send(admin_client, login, changes, words):
+    a_login(key="off", name="Off", is_default=False, is_active=False)
+    a_login(key="else", name="Elsewhere", is_default=False, template=otp("else", TEXT))
+    url = reverse("admin:sms_services_smstemplate_change", args=[login.template_id])
+    said = warnings_of(admin_client.post(url, template_form(login.template, **changes), follow=True))
+    assert len(said) == bool(words)
+    assert all(word in said[0] for word in ["The mobile login “Main” cannot send now.", *words] if said)
+
+
+def test_whoever_changes_the_template_of_the_notice_hears_of_it(admin_client, login):
+    notice = SmsTemplate.objects.create(key="notice", name="Notice", text="It was changed.")
+    MobileLogin.objects.update(notice_template=notice)
+    url = reverse("admin:sms_services_smstemplate_change", args=[notice.pk])
+    [said] = warnings_of(admin_client.post(url, template_form(notice, text="Hello ${name}"), follow=True))
+    assert "“Main”" in said
+    assert "The notice has no variables." in said
+
+
+def test_whoever_takes_a_code_from_a_template_hears_of_logins_that_need_it(admin_client):
+    login = a_login(alibaba_cloud())
+    code = TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_1")
+    url = reverse("admin:sms_services_smstemplate_change", args=[login.template_id])
+    assert warnings_of(admin_client.post(url, template_form(login.template, [code]), follow=True)) == []
+    form = template_form(login.template, [code], **{"codes-0-DELETE": "on"})
+    [said] = warnings_of(admin_client.post(url, form, follow=True))
+    assert "has no template code for “Ali”" in said
+
+
+@pytest.mark.parametrize("by", ["its page", "the list"])
+def test_whoever_deactivates_a_service_hears_of_logins_that_cannot_send(admin_client, login, by):
+    service = login.sms_service
+    if by == "its page":
+        url = reverse("admin:sms_services_smsservice_change", args=[service.pk])
+        data = {"name": service.name, "key": service.key}
+        assert warnings_of(admin_client.post(url, {**data, "is_active": "on"}, follow=True)) == []
+    else:
+        url = reverse("admin:sms_services_smsservice_changelist")
+        data = {"action": "deactivate", "_selected_action": [service.pk]}
+    [said] = warnings_of(admin_client.post(url, data, follow=True))
+    assert "The mobile login “Main” cannot send now. The SMS service “Sandbox” is deactivated" in said
+
+
+@pytest.mark.parametrize("by", ["verifying", "importing"])
+def test_whoever_hears_of_a_platforms_refusal_hears_of_logins_that_cannot_send(admin_client, alibaba_cloud, by):
+    login = a_login(create_service(alibaba_cloud))
+    TemplateCode.objects.create(template=login.template, service=login.sms_service, code="SMS_100001")
+    alibaba_cloud.templates = []
+    if by == "verifying":
+        alibaba_cloud.signs = [Sign(login.sms_service.verify_sign, "AUDIT_STATE_NOT_PASS")]
+        url = reverse("admin:sms_services_smsservice_verify", args=[login.sms_service_id])
+        response = admin_client.post(url, follow=True)
+    else:
+        response = press(admin_client, login.sms_service, admin_client.get(import_url(login.sms_service)))
+    [said] = warnings_of(response)
+    assert "The mobile login “Main” cannot send now." in said
+    assert ("status: rejected" if by == "verifying" else "status: no longer there") in said
+
+
+def test_warning_of_logins_takes_as_many_queries_for_many_as_for_few(login):
+    def warned() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert warn_of_logins(services=[login.sms_service], templates=[login.template]) == []
+        return len(queries)
+
+    few = warned()
+    for n in range(10):
+        a_login(key=f"login-{n}", is_default=False, template=otp(f"code-{n}", TEXT))
+    assert warned() == few

@@ -20,6 +20,7 @@ from sms_services.models import (
     TwilioSms,
 )
 from sms_services.providers.base import OutgoingMessage
+from sms_services.signals import setup_changed
 from tests.log_messages import a_message
 from tests.replica import ReadsElsewhere
 from tests.simulators import TwilioSimulator
@@ -471,6 +472,21 @@ def test_services_can_be_deactivated_from_the_list(admin_client, service):
     assert not SmsService.objects.get(pk=service.pk).is_active
     admin_client.post(url, {"action": "activate", "_selected_action": [service.pk]})
     assert SmsService.objects.get(pk=service.pk).is_active
+
+
+def test_an_app_that_fails_to_say_what_uses_a_service_keeps_nobody_from_deactivating_it(admin_client, service):
+    def fail(**_values):
+        raise ValueError
+
+    def say(services, **_values):
+        return [f"{each} was in use." for each in services]
+
+    setup_changed.connect(fail)
+    setup_changed.connect(say)
+    url = reverse("admin:sms_services_smsservice_changelist")
+    page = admin_client.post(url, {"action": "deactivate", "_selected_action": [service.pk]}, follow=True)
+    assert "Main was in use." in page.content.decode()
+    assert not SmsService.objects.get(pk=service.pk).is_active
 
 
 def test_the_list_of_services_takes_the_same_number_of_queries_however_long(

@@ -10,10 +10,11 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
-from login_mobile.models import Challenge, MobileLogin, Pause
+from login_mobile.models import Challenge, MobileLogin, Pause, ReviewNumber
+from sms_services.models import SandboxSms
 from tests import login_browsers
 from tests.login_browsers import PHONE, WIDE
-from tests.login_under_test import a_login, a_user, number
+from tests.login_under_test import NUMBER, a_login, a_user, number
 from tests.services_under_test import provider_name
 from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, Sign, Template, TwilioSimulator
 
@@ -249,3 +250,39 @@ def test_an_admin_looks_at_figures_resumes_and_switches_off(admin_page, broker):
     expect(page.locator(".errornote")).to_contain_text("lets nobody in")
     page.get_by_role("button", name="Switch on").click()
     expect(page.get_by_role("link", name="Switch off")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("words", "language"),
+    [
+        pytest.param(1, "en-US", id="one-word"),
+        pytest.param(20, "en-US", id="many-words", marks=pytest.mark.soak),
+        pytest.param(1, "zh-CN", id="one-word-chinese", marks=pytest.mark.soak),
+    ],
+)
+def test_long_names_hide_nothing(admin_page, eager, words, language):
+    name = " ".join(["W" * (100 // words - (words > 1))] * words)
+    login = a_login(SandboxSms.objects.create(key="long", name=name, is_active=False), key="w" * 50, name=name)
+    lively(login)
+    review = ReviewNumber(login=login, number=NUMBER, valid_until=timezone.now(), note=name)
+    review.set_code("428413")
+    review.save()
+    page = admin_page(language=language)
+    for path in (
+        "mobilelogin/",
+        "pause/",
+        "reviewnumber/",
+        "reviewnumber/add/",
+        f"mobilelogin/{login.pk}/change/",
+        f"mobilelogin/{login.pk}/figures/",
+        f"mobilelogin/{login.pk}/test/",
+    ):
+        page.goto(f"{page.base}/admin/login_mobile/{path}")
+        look(page)
+        assert page.evaluate("[...document.querySelectorAll('.results')].every(it => it.scrollWidth <= it.clientWidth)")
+        for select in page.locator(".related-widget-wrapper select:visible").all():
+            box = select.bounding_box()
+            assert box["x"] + box["width"] <= WIDE["width"], path
+    page.goto(f"{page.base}/admin/login_mobile/mobilelogin/{login.pk}/change/")
+    name_end = page.locator("#content > h2").bounding_box()
+    assert page.locator(".object-tools").bounding_box()["y"] >= name_end["y"] + name_end["height"]

@@ -144,6 +144,18 @@ class TestChecks:
         sandbox.save()
         assert "login_mobile.W003" in found("default")
 
+    def test_w006_no_active_login_is_the_default(self, broker, db):
+        assert "login_mobile.W006" not in found("default")
+        login = a_login(is_active=False)
+        assert "login_mobile.W006" not in found("default")
+        other = a_login(key="other", is_default=False)
+        assert "Tick “Default”" in found("default")["login_mobile.W006"].hint
+        login.delete()
+        assert "login_mobile.W006" in found("default")
+        other.is_default = True
+        other.save()
+        assert "login_mobile.W006" not in found("default")
+
 
 class TestPolicies:
     @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sms_services.choices import Purpose as TextPurpose
 from sms_services.exceptions import InvalidPhoneNumber
-from sms_services.models import SmsTemplate
+from sms_services.models import SmsService, SmsTemplate
 from sms_services.phone_numbers import MAX_LENGTH, normalize
 
 from ..addresses import named
@@ -38,6 +38,13 @@ class CountriesSelect(FilteredSelectMultiple):
 
     def render(self, *args: Any, **kwargs: Any) -> SafeString:
         return format_html("<div>{}</div>", super().render(*args, **kwargs))
+
+
+class ServiceField(forms.ModelChoiceField):
+    """The service of a login; it may be activated later."""
+
+    def label_from_instance(self, service: SmsService) -> str:
+        return str(service) if service.is_active else _("%(service)s (deactivated)") % {"service": service}
 
 
 class SuitableFirst(ModelChoiceIterator):
@@ -201,10 +208,12 @@ class ReviewNumberForm(forms.ModelForm):
     code = forms.RegexField(
         r"^[0-9]{6,8}\Z",
         label=_("Code"),
-        required=False,
         max_length=8,
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "numeric"}),
-        error_messages={"invalid": _("Enter 6 to 8 digits, as many as the login's codes have.")},
+        error_messages={
+            "required": _("Enter a code."),
+            "invalid": _("Enter 6 to 8 digits, as many as the login's codes have."),
+        },
     )
 
     class Meta:
@@ -214,6 +223,7 @@ class ReviewNumberForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
+            self.fields["code"].required = False
             self.fields["code"].help_text = _("Only a hash of it is stored. Leave empty to keep it.")
         if "number" in self.fields:
             self.fields["number"] = _number_field()
@@ -246,8 +256,6 @@ class ReviewNumberForm(forms.ModelForm):
         cleaned = super().clean() or self.cleaned_data
         login = cleaned.get("login") or (self.instance.login if self.instance.pk else None)
         code = cleaned.get("code")
-        if not code and not self.instance.pk and "code" not in self.errors:
-            self.add_error("code", forms.ValidationError(_("Enter a code."), code="required"))
         if code and login and len(code) != login.code_length:
             self.add_error(
                 "code",

@@ -11,6 +11,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sms_services.admin.sent_tests import outcome_url, sent_test
@@ -24,11 +27,21 @@ from sms_services.phone_numbers import mask
 from .. import refusals
 from ..addresses import client_address
 from ..api import can_send_notice, lift_address_limits, lift_limits, send_test_code
+from ..countries import by_name, country_name
 from ..exceptions import Refusal
 from ..models import MobileLogin
+from ..rows import database
 from ..transactions import outside_transactions
 from .figures import SPANS, Figures
-from .forms import AddsCodeTemplates, CodeTemplateField, LiftForm, MobileLoginForm, NoticeTemplateField, NumberForm
+from .forms import (
+    AddsCodeTemplates,
+    CodeTemplateField,
+    LiftForm,
+    MobileLoginForm,
+    NoticeTemplateField,
+    NumberForm,
+    ServiceField,
+)
 from .pauses import RESUME, named
 
 SWITCH = "login_mobile.switch_mobilelogin"
@@ -44,13 +57,28 @@ NO_NOTICE = _(
     "template of the notice that the service can send."
 )
 
+NO_DEFAULT = _(
+    "No login is the default: where a front end names none, nobody can log in. Tick “Default” on one of the logins."
+)
+DEFAULT_IS_OFF = _(
+    "The default login “%s” is switched off: where a front end names none, nobody can log in. Switch it on, or tick "
+    "“Default” on another."
+)
+
 
 @admin.register(MobileLogin)
 class MobileLoginAdmin(admin.ModelAdmin):
     form = MobileLoginForm
-    list_display = ("name", "key", "is_active", "is_default", "sms_service", "template", "allow_registration")
-    list_filter = ("is_active",)
-    list_select_related = ("sms_service", "template")
+    list_display = (
+        "name",
+        "key",
+        "is_active",
+        "is_default",
+        "can_send",
+        "sms_service",
+        "template",
+        "allow_registration",
+    )
     search_fields = ("name", "key")
     fieldsets = (
         (None, {"fields": ("name", "key", "is_default", "sms_service", "template")}),
@@ -102,8 +130,23 @@ class MobileLoginAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ("sms_services/admin.css", "login_mobile/admin.css")}
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        logins: Any = super().get_queryset(request)
+        return logins.with_setup()
+
+    @admin.display(description=_("can send"))
+    def can_send(self, login: MobileLogin) -> SafeString | str:
+        problems = login.problems()
+        if not problems:
+            return gettext("Yes")
+        return format_html("<strong>{}</strong> {}", gettext("No:"), " ".join(problems))
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        fields = {"template": CodeTemplateField, "notice_template": NoticeTemplateField}
+        fields = {
+            "sms_service": ServiceField,
+            "template": CodeTemplateField,
+            "notice_template": NoticeTemplateField,
+        }
         if form_class := fields.get(db_field.name):
             kwargs["form_class"] = form_class
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -127,13 +170,25 @@ class MobileLoginAdmin(admin.ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """With the state on the page of an existing one: it is changed by the switch, which has its own permission."""
-        first, *others = super().get_fieldsets(request, obj)
+        first, registration, *others = super().get_fieldsets(request, obj)
         if obj is None:
-            return [first, *others]
-        return [(first[0], {**first[1], "fields": (*first[1]["fields"], "is_active")}), *others]
+            return [first, registration, *others]
+        first = (first[0], {**first[1], "fields": (*first[1]["fields"], "is_active")})
+        if not self.has_change_permission(request, obj):
+            _regions, _first_region, *rest = registration[1]["fields"]
+            registration = (registration[0], {"fields": ("country_names", "first_country", *rest)})
+        return [first, registration, *others]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("is_active",)
+        return ("is_active", "country_names", "first_country")
+
+    @admin.display(description=_("Countries"))
+    def country_names(self, login: MobileLogin) -> str:
+        return ", ".join(map(country_name, by_name(login.regions)))
+
+    @admin.display(description=_("Chosen beforehand"))
+    def first_country(self, login: MobileLogin) -> str:
+        return country_name(login.default_region)
 
     def save_model(self, request: HttpRequest, obj: MobileLogin, form: Any, change: bool) -> None:
         if not change and not MobileLogin.objects.filter(is_default=True).exists():
@@ -141,13 +196,26 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not change and not request.user.has_perm(SWITCH):
             obj.is_active = False
             messages.info(request, _("It is switched off. Somebody who may switch logins has to switch it on."))
+        replaced = MobileLogin.objects.filter(is_default=True).exclude(pk=obj.pk).first() if obj.is_default else None
         if change:  # all but the switch, which somebody may have thrown since this row was read
             fields = [field for field in obj._meta.concrete_fields if not (field.primary_key or field.generated)]
             obj.save(update_fields=[field.name for field in fields if field.name != "is_active"])
         else:
             super().save_model(request, obj, form, change)
+        if replaced is not None:
+            names = {"login": obj, "replaced": replaced}
+            messages.info(request, _("“%(login)s” is the default now, and “%(replaced)s” is not any more.") % names)
+        _warn_of_default(request)
         if problem := obj.template.problem_with(obj.sms_service):
             messages.warning(request, problem)
+
+    def delete_model(self, request: HttpRequest, obj: MobileLogin) -> None:
+        super().delete_model(request, obj)
+        _warn_of_default(request)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        super().delete_queryset(request, queryset)
+        _warn_of_default(request)
 
     def get_urls(self) -> list[Any]:
         def page(route: str, view: Any, name: str) -> Any:
@@ -194,6 +262,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
             messages.success(request, _("“%s” is switched on.") % login)
         else:
             messages.success(request, _("“%s” is switched off: it sends nothing and lets nobody in.") % login)
+            _warn_of_default(request)
         return HttpResponseRedirect(self._change_url(login))
 
     def figures_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -283,6 +352,17 @@ class MobileLoginAdmin(admin.ModelAdmin):
         if not (request.user.has_perm(permission) and self.has_view_or_change_permission(request, login)):
             raise PermissionDenied
         return login
+
+
+def _warn_of_default(request: HttpRequest) -> None:
+    """Say so where nobody can log in by the default login. Where there is no login at all, nobody expects to."""
+    logins = MobileLogin.objects.using(database())
+    default = logins.filter(is_default=True).first()
+    if default is None:
+        if logins.exists():
+            messages.warning(request, NO_DEFAULT)
+    elif not default.is_active:
+        messages.warning(request, DEFAULT_IS_OFF % default)
 
 
 def _opened_for(errors: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,14 @@ def _limit(field: str, name: Any, default: int, help_text: Any = "") -> Any:
     )
 
 
+class MobileLoginQuerySet(models.QuerySet["MobileLogin"]):
+    def with_setup(self) -> "MobileLoginQuerySet":
+        """With all that ``problems`` reads. A service comes as its own kind only if it is not joined."""
+        return self.select_related("template", "notice_template").prefetch_related(
+            "sms_service", "template__codes", "notice_template__codes"
+        )
+
+
 class MobileLogin(models.Model):
     """One configuration of the login by phone number, for a site or a front end; one of them is the default.
 
@@ -194,6 +202,8 @@ class MobileLogin(models.Model):
         db_persist=True,
     )
 
+    objects = MobileLoginQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("mobile login")
         verbose_name_plural = _("mobile logins")
@@ -258,7 +268,7 @@ class MobileLogin(models.Model):
             found.append(
                 str(_("The SMS service “%s” is deactivated, so no code leaves. Activate it.") % self.sms_service)
             )
-        return found
+        return list(dict.fromkeys(found))
 
     def _problems(self) -> Iterator[tuple[str, Any]]:
         """Fields and what cannot work about them."""

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from ..exceptions import OutdatedComparison, SmsError
 from ..importing import Comparison, Imported, apply, compare, signature_of
 from ..models import SmsService
+from .uses import warn_of_uses
 
 TEMPLATE = "admin/sms_services/smsservice/import_templates.html"
 #: Codes that a sentence names.
@@ -35,6 +36,7 @@ def import_page(site: admin.AdminSite, request: HttpRequest, service: SmsService
             _tell(request, imported)
             if signature := signature_of(service):
                 service.keep_verification(signature)
+            warn_of_uses(request, services=[service])
             return HttpResponseRedirect(_url(service, "smsservice_import"))
     try:
         comparison = compare(service)

@@ -31,6 +31,7 @@ from .importing import import_page
 from .posting import posted
 from .sandbox import inbox_url
 from .sent_tests import outcome_url, sent_test
+from .uses import warn_of_uses
 
 
 class ProtectsServicesInUse:
@@ -135,6 +136,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             ngettext("%(count)d service was changed.", "%(count)d services were changed.", len(changed))
             % {"count": len(changed)},
         )
+        warn_of_uses(request, services=changed)
         if len(changed) < len(others):
             refused = ngettext(
                 "You may not change %(count)d service.",
@@ -164,6 +166,7 @@ class SmsServiceAdmin(ProtectsServicesInUse, PolymorphicParentModelAdmin):
             messages.error(request, str(error))
             return HttpResponseRedirect(self._change_url(service))
         service.keep_verification(answer)
+        warn_of_uses(request, services=[service])
         details = " ".join(f"{label}: {value.removesuffix('.')}." for label, value in answer.details)
         if answer.ok:
             accepted = _("The credentials work.")
@@ -267,6 +270,11 @@ class SmsServiceChildAdmin(ProtectsServicesInUse, PolymorphicChildModelAdmin):
         fieldsets.append((_("Limits"), {"fields": ("max_per_second",)}))
         fieldsets.append((_("Costs"), {"fields": ("price_per_segment", "currency")}))
         return fieldsets
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change:
+            warn_of_uses(request, services=[obj])
 
     @private_post("access_secret", "secret_key", "auth_token")
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from ..models import SmsService, SmsTemplate, TemplateCode
 from .forms import TemplateCodeForm, TemplateCodeFormSet, TemplateForm
 from .preview import Preview
+from .uses import warn_of_uses
 
 
 class TemplateCodeInline(admin.TabularInline):
@@ -75,6 +76,11 @@ class SmsTemplateAdmin(admin.ModelAdmin):
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return {} if obj else super().get_prepopulated_fields(request, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if change:
+            warn_of_uses(request, templates=[form.instance])
 
     @admin.display(description=_("variables"))
     def variable_list(self, template: SmsTemplate) -> str:
