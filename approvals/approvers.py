@@ -161,6 +161,8 @@ def _ids_in(value: Any) -> list[Any]:
         return []
     if hasattr(value, "all") and not isinstance(value, Iterable):
         value = value.all()
+    if isinstance(value, QuerySet) and not (value.ordered or value.query.is_sliced or value.query.combinator):
+        value = value.order_by("pk")  # in a sequence they are asked one after the other
     found = [value] if isinstance(value, Model) else list(value)
     for user in found:
         if not isinstance(user, get_user_model()):
