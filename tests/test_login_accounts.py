@@ -964,9 +964,10 @@ class TestRecycledNumbers:
         a_login(recycled_policy=RecycledPolicy.NEW_ACCOUNT)
         former = self.stale_user()
         changed: list[int] = []
+        row = former.mobile_number
 
         def use() -> None:
-            rows = MobileNumber.objects.filter(user=former)
+            rows = MobileNumber.objects.filter(pk=row.pk)
             changed.append(rows.update(last_used_at=timezone.now()))
             connections.close_all()
 
