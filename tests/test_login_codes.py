@@ -398,6 +398,12 @@ class TestBinding:
         challenge = client.challenge()
         (code,) = codes_sent(NUMBER)
         assert error(client.verify(challenge, code, config="second")) == (404, "unknown_challenge")
+        # Where none is named, that is the default one.
+        assert client.verify(challenge, code).status_code == 200
+        other = client.challenge(OTHER, config="second")
+        (code,) = codes_sent(OTHER)
+        assert error(client.verify(other, code)) == (404, "unknown_challenge")
+        assert client.verify(other, code, config="second").status_code == 200
         assert client.verify(challenge, code, config="main").status_code == 200
 
     @pytest.mark.parametrize("asked_for", [Purpose.LOGIN, Purpose.BIND, Purpose.CHANGE, Purpose.REAUTHENTICATE])
