@@ -9,11 +9,13 @@ from django.http import HttpRequest
 from .users import is_staff
 
 
-def _some_login_allows_staff() -> bool:
-    from .models import MobileLogin
+def _may_be_staff(user: Any) -> bool:
+    """Whether some login is for staff too, be it switched off: who is logged in stays so. Review accounts never are."""
+    from .models import MobileLogin, ReviewNumber
     from .rows import database
 
-    return MobileLogin.objects.using(database()).filter(is_active=True, allow_staff=True).exists()
+    logins = MobileLogin.objects.using(database()).filter(allow_staff=True)
+    return logins.exists() and not ReviewNumber.objects.using(database()).filter(user=user).exists()
 
 
 class MobileBackend(BaseBackend):
@@ -43,4 +45,4 @@ class MobileBackend(BaseBackend):
         user = get_user_model()._default_manager.filter(pk=user_id).first()
         if user is None or not self.user_can_authenticate(user):
             return None
-        return None if is_staff(user) and not _some_login_allows_staff() else user
+        return None if is_staff(user) and not _may_be_staff(user) else user

@@ -18,7 +18,7 @@ from .numbers import Number
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SENDS, FAILURES, USER_SENDS = "sends", "failures", "user_sends"
 ADDRESS_SENDS, ADDRESS_VERIFICATIONS, PASSWORDS = "address_sends", "address_checks", "passwords"
-CAP, CAP_REACHED = "cap", "cap_reached"
+CAP, CAP_REACHED, CAP_JUDGED = "cap", "cap_reached", "cap_judged"
 #: The caps of what can pause itself: that of strangers, and that of the browsers that are known.
 STRANGERS_CAPS = {PauseScope.PREFIX: "prefix_cap", PauseScope.COUNTRY: "country_cap"}
 KNOWN_CAPS = {PauseScope.PREFIX: "known_prefix_cap", PauseScope.COUNTRY: "known_country_cap"}
@@ -71,8 +71,13 @@ def caps(login: MobileLogin, number: Number, known: bool) -> Sequence[Counter]:
 
 
 def cap_reached(kind: str, login_id: int, value: str) -> Counter:
-    """That a cap was found to be reached, of which notice is taken once an hour."""
+    """That a cap was found to be reached, of which the log takes notice once an hour."""
     return Counter(CAP_REACHED, f"{kind}:{_of_login(login_id, value)}", (Window(HOUR, 1),))
+
+
+def cap_judged(kind: str, login_id: int, value: str) -> Counter:
+    """That it was judged whether this is an attack: by then some more codes have had time to be used."""
+    return Counter(CAP_JUDGED, f"{kind}:{_of_login(login_id, value)}", (Window(2 * MINUTE, 1),))
 
 
 def failures(login: MobileLogin, number: str, known: bool) -> Counter:
@@ -113,8 +118,8 @@ def lift_address(address: str) -> int:
 def begin_caps_anew(login_id: int, scope: str, value: str) -> None:
     """Forget what was asked for today in a country or prefix, by strangers and by known browsers."""
     kinds = (STRANGERS_CAPS[PauseScope(scope)], KNOWN_CAPS[PauseScope(scope)])
-    reached = [cap_reached(kind, login_id, value).key for kind in kinds]
-    empty([*reached, *(subject_key(kind, _of_login(login_id, value)) for kind in kinds)])
+    noted = [counter(kind, login_id, value).key for kind in kinds for counter in (cap_reached, cap_judged)]
+    empty([*noted, *(subject_key(kind, _of_login(login_id, value)) for kind in kinds)])
 
 
 def _of_login(login_id: int, value: str) -> str:

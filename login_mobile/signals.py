@@ -1,6 +1,7 @@
 """Signals, sent after the commit with ``send_robust``: a failing receiver harms nobody.
 
-All have ``login``, the ``MobileLogin`` (``number_removed`` has ``None`` where none is in use), and none has a code.
+All have ``login``, the ``MobileLogin`` (``number_removed`` has ``None`` where the one that was named, else the default
+one, is off or missing), and none has a code.
 Whatever a receiver writes to a log, it masks numbers first (``sms_services.phone_numbers.mask``).
 """
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from .choices import Sending
+from .choices import ChallengeState, Sending
 from .conf import get_settings
 from .flows.sending import ring
 from .rows import challenges
@@ -19,6 +19,8 @@ def sweep() -> None:
     challenges().overdue(now).filter(expires_at__lte=now).update(
         sending=Sending.FAILED, problem="expired", sweep_at=None
     )
+    replaced = challenges().overdue(now).filter(state=ChallengeState.REPLACED)
+    replaced.update(sending=Sending.SUPPRESSED, problem="replaced", sweep_at=None)
     # The new time, odd to the microsecond, is also the mark by which this sweep finds what it got.
     mark = now + timedelta(seconds=get_settings().REQUEUE_AFTER, microseconds=random.randrange(1_000_000))
     ids = list(challenges().overdue(now).values_list("pk", flat=True)[:STEP])

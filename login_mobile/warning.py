@@ -1,4 +1,4 @@
-"""Warning whoever changes a service or a template of logins that cannot send by it."""
+"""Warning whoever changes a service or a template of logins with which something is wrong then."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,8 @@ def warn_of_logins(services: Sequence[SmsService], templates: Sequence[SmsTempla
     uses = Q(sms_service__in=services) | Q(template__in=templates) | Q(notice_template__in=templates)
     logins = MobileLogin.objects.using(database()).with_setup().filter(uses, is_active=True)
     return [
-        _("The mobile login “%(login)s” cannot send now. %(problem)s") % {"login": login, "problem": " ".join(problems)}
+        _("Something is wrong with the mobile login “%(login)s” now. %(problem)s")
+        % {"login": login, "problem": " ".join(problems)}
         for login in logins
         if (problems := login.problems())
     ]

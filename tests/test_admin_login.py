@@ -249,7 +249,7 @@ def test_the_list_says_which_logins_cannot_send_and_why(admin_client, login):
     a_login(key="long", name="Long", is_default=False, code_length=7, sms_service=alibaba_cloud())
     a_login(key="text", name="Text", is_default=False, template=otp("empty", variables="code"))
     page = admin_client.get(reverse("admin:login_mobile_mobilelogin_changelist")).content.decode()
-    shown = dict(re.findall(r'>(\w+)</a></th>.*?class="field-can_send">(.*?)</td>', page, re.DOTALL))
+    shown = dict(re.findall(r'>(\w+)</a></th>.*?class="field-in_order">(.*?)</td>', page, re.DOTALL))
     assert shown["Main"] == "Yes"
     assert shown["Long"].startswith("<strong>No:</strong> ")
     assert "has no template code for “Ali”" in shown["Long"]
@@ -755,11 +755,19 @@ def test_code_requests_go_with_the_account_or_the_login_that_is_deleted(admin_cl
     client = front_end()
     client.client.force_login(user)
     assert client.post("number/request", {"phone": OTHER}).status_code == 202
+    Pause.objects.create(login=login, scope="country", value="CN", reason="unused")
     row, model = {"user": (user, "auth_user"), "login": (login, "login_mobile_mobilelogin")}[kind]
     url = reverse(f"admin:{model}_delete", args=[row.pk])
     assert "doesn't have permission" not in unescape(admin_client.get(url).content.decode())
     assert admin_client.post(url, {"post": "yes"}).status_code == 302
     assert not Challenge.objects.exists()
+
+
+def test_who_may_not_see_code_requests_does_not_find_them_in_the_index(staff_client, login):
+    page = staff_client("view_mobilenumber").get(reverse("admin:index")).content.decode()
+    assert reverse("admin:login_mobile_mobilenumber_changelist") in page
+    assert "challenge" not in page
+    assert "/pause/" not in page
 
 
 def test_no_code_request_is_deleted_by_itself(admin_client, login, front_end):
@@ -814,7 +822,7 @@ def test_whoever_changes_a_template_hears_of_logins_that_cannot_send(admin_clien
     url = reverse("admin:sms_services_smstemplate_change", args=[login.template_id])
     said = warnings_of(admin_client.post(url, template_form(login.template, **changes), follow=True))
     assert len(said) == bool(words)
-    assert all(word in said[0] for word in ["The mobile login “Main” cannot send now.", *words] if said)
+    assert all(word in said[0] for word in ["Something is wrong with the mobile login “Main” now.", *words] if said)
 
 
 def test_whoever_changes_the_template_of_the_notice_hears_of_it(admin_client, login):
@@ -847,7 +855,7 @@ def test_whoever_deactivates_a_service_hears_of_logins_that_cannot_send(admin_cl
         url = reverse("admin:sms_services_smsservice_changelist")
         data = {"action": "deactivate", "_selected_action": [service.pk]}
     [said] = warnings_of(admin_client.post(url, data, follow=True))
-    assert "The mobile login “Main” cannot send now. The SMS service “Sandbox” is deactivated" in said
+    assert "Something is wrong with the mobile login “Main” now. The SMS service “Sandbox” is deactivated" in said
 
 
 @pytest.mark.parametrize("by", ["verifying", "importing"])
@@ -862,7 +870,7 @@ def test_whoever_hears_of_a_platforms_refusal_hears_of_logins_that_cannot_send(a
     else:
         response = press(admin_client, login.sms_service, admin_client.get(import_url(login.sms_service)))
     [said] = warnings_of(response)
-    assert "The mobile login “Main” cannot send now." in said
+    assert "Something is wrong with the mobile login “Main” now." in said
     assert ("status: rejected" if by == "verifying" else "status: no longer there") in said
 
 

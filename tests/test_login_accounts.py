@@ -424,7 +424,8 @@ class TestBackend:
         User.objects.update(**changes)
         assert client.client.get("/login/account/").status_code == 302
         if "is_active" not in changes:
-            MobileLogin.objects.update(allow_staff=True)
+            # The kill switch does not lock out who throws it: who is logged in stays so.
+            MobileLogin.objects.update(allow_staff=True, is_active=False)
             assert client.client.get("/login/account/").status_code == 200
 
     def test_passwords_go_on_working_beside_it(self, login, client):
@@ -867,6 +868,11 @@ class TestChanging:
         ada.work()
         assert "no longer" in SandboxMessage.objects.filter(phone_number=NUMBER).latest("pk").text.reveal()
 
+    def test_a_number_that_went_with_its_account_is_no_error(self, ada):
+        row = MobileNumber.objects.get()
+        User.objects.all().delete()
+        assert withdraw_number(row) is False
+
     def test_users_have_limits_of_their_own(self, front_end):
         """Somebody logged in cannot send texts to number after number, from address after address."""
         a_login(key="tight", name="Tight", is_default=False, **{**GENEROUS, "sends_per_hour": 1, "sends_per_day": 1})
@@ -1055,6 +1061,14 @@ class TestReviewNumbers:
         assert error(client.verify(challenge, wrong(self.CODE))) == (400, "wrong_code")
         assert client.verify(challenge, self.CODE).json()["created"] is True
         assert error(client.verify(challenge, self.CODE)) == (410, "used")
+
+    def test_a_session_ends_when_its_account_is_made_staff(self, front_end):
+        client = front_end()
+        assert client.verify(client.challenge(), self.CODE).status_code == 200
+        MobileLogin.objects.update(allow_staff=True)
+        assert client.client.get("/login/account/").status_code == 200
+        User.objects.update(is_staff=True)
+        assert client.client.get("/login/account/").status_code == 302
 
     def test_until_its_date(self, front_end, clock):
         challenge = front_end().challenge()

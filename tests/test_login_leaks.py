@@ -172,6 +172,15 @@ class TestExceptionPages:
         report = reports(client.post("reauthenticate/verify", {"password": "Xq81kd-secret"}))
         assert "Xq81kd" not in report
 
+    @pytest.mark.parametrize("by", ["page", "no token"])
+    def test_so_is_what_a_page_got_whose_template_fails(self, client, reports, monkeypatch, by):
+        """One of the host's own, say."""
+        monkeypatch.setattr("login_mobile.pages.notices.render", None)
+        client = Client(enforce_csrf_checks=by == "no token", raise_request_exception=False)
+        report = reports(client.post("/login/", {"phone": NUMBER, "region": "GB", "password": "Xq81kd-secret"}))
+        for secret in (*notations(NUMBER), "Xq81kd"):
+            assert secret not in report
+
     def test_so_is_the_number(self, front_end, reports, monkeypatch):
         monkeypatch.setattr("login_mobile.flows.requesting.buckets", None)
         client = front_end(raise_request_exception=False)

@@ -120,8 +120,10 @@ def test_every_form_needs_its_token(login, broker):
 def test_a_tab_that_was_left_open_while_somebody_logged_in_leads_on(visitor, login):
     old = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', visitor.get("/login/").content.decode())
     visitor.log_in()
-    refused = visitor.post("/login/", {"csrfmiddlewaretoken": old[1], "phone": OTHER})
+    form = {"csrfmiddlewaretoken": old[1], "phone": OTHER, "config": "main", "next": "/sms/"}
+    refused = visitor.post("/login/", form)
     assert refused.status_code == 403
+    assert 'href="/login/?config=main&amp;next=%2Fsms%2F"' in refused.content.decode()
     assert "somebody has logged in meanwhile" in text(refused)
     assert visitor.get("/login/").url == ACCOUNT
 

@@ -161,7 +161,10 @@ class TestPauses:
         self.ask(front_end, [attacked(200)])
         assert len(suspected) == 1
 
-    @pytest.mark.parametrize("outage", ["deactivated", "no worker", "refused", "in doubt", "late worker", "expired"])
+    @pytest.mark.parametrize(
+        "outage",
+        ["deactivated", "no worker", "refused", "in doubt", "late worker", "later worker", "expired", "tried again"],
+    )
     def test_in_an_outage_nobody_can_use_a_code(self, front_end, suspected, outage):
         """That is no attack: nobody would be let in afterwards, until an admin resumes it."""
         a_login(**{**GENEROUS, "pause_prefix_after": 10, "cap_per_prefix": 11})
@@ -174,9 +177,15 @@ class TestPauses:
             clients[0].work()
         if outage in ("refused", "in doubt"):
             SmsMessage.objects.update(status="failed" if outage == "refused" else "unknown")
-        left(timedelta(minutes=3))
-        if outage == "late worker":
+        if outage == "tried again":
             clients[0].work()
+            SmsMessage.objects.update(status="queued", error_kind="transient")
+        left(timedelta(minutes=3))
+        if outage in ("late worker", "later worker"):
+            clients[0].work()
+        if outage == "later worker":  # so late that nobody waits any more
+            SmsMessage.objects.update(claimed_at=timezone.now() - timedelta(minutes=2, seconds=1))
+            Challenge.objects.update(created_at=timezone.now() - timedelta(minutes=6))
         if outage == "expired":
             Challenge.objects.update(expires_at=timezone.now(), sweep_at=timezone.now())
             sweep()
@@ -184,6 +193,35 @@ class TestPauses:
         # One more is judged, the next one has reached the cap.
         assert self.ask(front_end, [attacked(n) for n in range(20, 22)]) == [202, 429]
         assert suspected == []
+
+    @pytest.mark.parametrize("state", ["waiting", "tried again"])
+    def test_nor_in_one_that_goes_on(self, front_end, suspected, state):
+        """Those who have asked just now are no rush where those before them have got nothing either."""
+        a_login(**{**GENEROUS, "cap_per_prefix": 16})
+        clients = [front_end(address=f"203.0.{n}.7") for n in range(17)]
+        answers = [client.post("request", {"phone": attacked(n)}).status_code for n, client in enumerate(clients[:16])]
+        assert answers == [202] * 16
+        if state == "tried again":
+            clients[0].work()
+            SmsMessage.objects.update(status="queued", error_kind="transient")
+        old = Challenge.objects.order_by("pk")[:10].values("pk")
+        Challenge.objects.filter(pk__in=list(old.values_list("pk", flat=True))).update(
+            created_at=timezone.now() - timedelta(minutes=3)
+        )
+        assert clients[16].post("request", {"phone": attacked(99)}).status_code == 429
+        assert suspected == []
+
+    def test_an_attack_whose_codes_have_just_left_is_seen_when_they_could_have_been_used(
+        self, front_end, suspected, clock
+    ):
+        a_login(**{**GENEROUS, "cap_per_prefix": 10})
+        assert self.ask(front_end, [attacked(n) for n in range(10)]) == [202] * 10
+        SmsMessage.objects.update(claimed_at=timezone.now())
+        Challenge.objects.update(created_at=timezone.now() - timedelta(seconds=125))
+        assert self.ask(front_end, [attacked(99)]) == [429]
+        clock.shift(121)
+        assert self.ask(front_end, [attacked(99)]) == [403]
+        assert len(suspected) == 1
 
     def test_where_only_accounts_get_codes_a_pause_does_not_tell_that_a_number_has_one(self, front_end, suspected):
         a_login(**{**GENEROUS, "cap_per_prefix": 10, "pause_prefix_after": 10, "allow_registration": False})

@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from sms_services.admin.read_only import ReadOnly
+from sms_services.admin.read_only import GoesWithOthers
 from sms_services.phone_numbers import mask
 
 from ..choices import ChallengeState
@@ -56,7 +56,7 @@ def _is_region(value: str) -> bool:
 
 
 @admin.register(Challenge)
-class ChallengeAdmin(SaysWhenEmpty, SearchesNumbers, ReadOnly, admin.ModelAdmin):
+class ChallengeAdmin(SaysWhenEmpty, SearchesNumbers, GoesWithOthers, admin.ModelAdmin):
     list_display = ("created_at", "masked_number", "country", "purpose", "standing", "outcome", "sending")
     list_display_links = ("created_at", "masked_number")
     list_filter = (LoginFilter, CountryFilter, "outcome", "sending")
@@ -105,11 +105,6 @@ class ChallengeAdmin(SaysWhenEmpty, SearchesNumbers, ReadOnly, admin.ModelAdmin)
         if obj is not None and obj.user_id is None:
             first = (first[0], {"fields": tuple(field for field in first[1]["fields"] if field != "shown_user")})
         return [first, *others]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never by itself; along with an account or a login that somebody may delete."""
-        match = request.resolver_match
-        return match is not None and not str(match.url_name).startswith("login_mobile_challenge_")
 
     @admin.display(description=_("phone number"))
     def masked_number(self, challenge: Challenge) -> str:

@@ -27,7 +27,7 @@ _SERIES: Mapping[str, tuple[Any, Q]] = {
     "refused": (_("Refused after a right code"), Q(outcome=Outcome.REFUSED)),
     "unused": (_("Sent, not used"), _SENT),
     "failed": (_("Not sent: failed"), Q(sending=Sending.FAILED)),
-    "suppressed": (_("Not sent: nobody to get one"), Q(sending=Sending.SUPPRESSED)),
+    "suppressed": (_("Not sent: nobody to get or to use it"), Q(sending=Sending.SUPPRESSED)),
     "waiting": (_("Waiting for a worker"), Q(sending=Sending.WAITING)),
 }
 

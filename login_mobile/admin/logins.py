@@ -74,7 +74,7 @@ class MobileLoginAdmin(admin.ModelAdmin):
         "key",
         "is_active",
         "is_default",
-        "can_send",
+        "in_order",
         "sms_service",
         "template",
         "allow_registration",
@@ -134,8 +134,8 @@ class MobileLoginAdmin(admin.ModelAdmin):
         logins: Any = super().get_queryset(request)
         return logins.with_setup()
 
-    @admin.display(description=_("can send"))
-    def can_send(self, login: MobileLogin) -> SafeString | str:
+    @admin.display(description=_("in order"))
+    def in_order(self, login: MobileLogin) -> SafeString | str:
         problems = login.problems()
         if not problems:
             return gettext("Yes")

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from sms_services.admin.posting import posted
-from sms_services.admin.read_only import ReadOnly
+from sms_services.admin.read_only import GoesWithOthers
 
 from ..api import resume
 from ..choices import PauseScope
@@ -36,7 +36,7 @@ class HoldingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Pause)
-class PauseAdmin(SaysWhenEmpty, ReadOnly, admin.ModelAdmin):
+class PauseAdmin(SaysWhenEmpty, GoesWithOthers, admin.ModelAdmin):
     list_display = ("named", "reason", "usage", "paused_at", "resumed_at", "login")
     list_filter = (HoldingFilter, "scope", "login")
     list_select_related = ("login",)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.contrib.auth import update_session_auth_hash
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -121,7 +122,11 @@ def withdraw_number(row: MobileNumber) -> bool:
     Returns:
         whether the account had it still.
     """
-    return _take_away(row, row.user, _any_login(None), "withdrawn") is not None
+    try:
+        user = row.user
+    except ObjectDoesNotExist:  # deleted meanwhile, and the number with it
+        return False
+    return _take_away(row, user, _any_login(None), "withdrawn") is not None
 
 
 @sensitive_variables()

@@ -4,9 +4,9 @@ What gives it away is that codes are not used. A country or prefix (numbers that
 of which that holds pauses itself: after so many codes that have had time to be used, or as soon as the cap of a day is
 reached. Then requests are refused there until somebody resumes it; all others go on.
 
-Only codes that have left are judged, by the time since then: in an outage of workers or of the provider nobody can use
-any, and that is no attack. Nor are those of a login without registration: only accounts get them, and a pause would
-tell that a number among those asked for has one.
+Only codes that have left in good time are judged, by the time since then: in an outage of workers or of the provider
+nobody can use any, and that is no attack. Nor are those of a login without registration: only accounts get them, and a
+pause would tell that a number among those asked for has one.
 """
 
 import logging
@@ -14,7 +14,7 @@ from collections.abc import Collection, Set
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from sms_services.choices import MessageStatus
@@ -50,7 +50,8 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
     """A cap of a day is reached. If its codes are not being used, that was no rush but an attack.
 
     The cap of known browsers keeps people out whom no pause does, so the log says that it is reached. To resume what
-    has paused begins it anew too. However many are refused, this is done once an hour: no new codes are to be judged.
+    has paused begins it anew too. However many are refused, the log says it once an hour, and they are judged once in
+    two minutes: there are no new codes to be judged, but some may have had time to be used by then.
 
     Returns:
         whether anything was judged, so that it may be paused now.
@@ -59,12 +60,12 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
     for scope in PauseScope:
         value = _value(scope, number.country, number.prefix)
         for kind in full & {limits.STRANGERS_CAPS[scope], limits.KNOWN_CAPS[scope]}:
-            if not _is_news(limits.cap_reached(kind, login.pk, value)):
-                continue
-            if kind == limits.KNOWN_CAPS[scope]:
+            if kind == limits.KNOWN_CAPS[scope] and _is_news(limits.cap_reached(kind, login.pk, value)):
                 seen = _in_logs(scope, value)
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
-            sample = _sample(login, scope, value, _left_in_time() | _asked_for_just_now())
+            if not _is_news(limits.cap_judged(kind, login.pk, value)):
+                continue
+            sample = _sample(login, scope, value, _left_in_time(login) | _asked_for_just_now(login))
             if 2 * len(sample) >= min(_sample_size(login, scope), _cap(login, scope)):  # else most of them never left
                 _judge(login, scope, value, PauseReason.CAP, sample)
             is_judged = True
@@ -75,7 +76,7 @@ def judge(login: MobileLogin, country: str, prefix: str) -> None:
     """A code is to leave: have enough of those before it been used?"""
     for scope in PauseScope:
         value = _value(scope, country, prefix)
-        sample = _sample(login, scope, value, _left_in_time())
+        sample = _sample(login, scope, value, _left_in_time(login))
         if len(sample) >= _sample_size(login, scope):
             _judge(login, scope, value, PauseReason.UNUSED, sample)
 
@@ -102,14 +103,22 @@ def _sample_size(login: MobileLogin, scope: PauseScope) -> int:
     return login.pause_prefix_after if scope == PauseScope.PREFIX else login.pause_country_after
 
 
-def _left_in_time() -> Q:
-    return Q(message__status__in=_LEFT, message__claimed_at__lte=timezone.now() - TIME_TO_USE)
+def _left_in_time(login: MobileLogin) -> Q:
+    """Two minutes ago or earlier, and not so late that nobody waited any more."""
+    punctual = F("created_at") + timedelta(minutes=login.code_minutes) / 2
+    left = Q(message__status__in=_LEFT, message__claimed_at__lte=timezone.now() - TIME_TO_USE)
+    return left & Q(message__claimed_at__lte=punctual)
 
 
-def _asked_for_just_now() -> Q:
-    """An attack may be over before any of its codes has left."""
-    is_coming = Q(sending=Sending.WAITING) | Q(message__status__in=(*_LEFT, *_ON_ITS_WAY))
-    return is_coming & Q(created_at__gt=timezone.now() - TIME_TO_USE)
+def _asked_for_just_now(login: MobileLogin) -> Q:
+    """An attack may be over before any of its codes has left. Nothing, if those before it have not left either."""
+    coming = Q(sending=Sending.WAITING) | Q(message__status__in=_ON_ITS_WAY)
+    just_now = timezone.now() - TIME_TO_USE
+    if challenges().filter(coming, login=login, created_at__range=(just_now - WINDOW, just_now)).exists():
+        return Q(pk__in=())
+    fresh = Q(sending=Sending.WAITING) | Q(message__status__in=_LEFT)
+    fresh |= Q(message__status__in=_ON_ITS_WAY, message__error_kind="")
+    return fresh & Q(created_at__gt=just_now)
 
 
 def _cap(login: MobileLogin, scope: PauseScope) -> int:

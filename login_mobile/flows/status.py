@@ -70,11 +70,8 @@ def _trouble(challenge: Challenge) -> bool:
 
     Where everybody gets a text, this one's fate can be told. Where only known numbers do, the fate of any text would
     tell that some number is known, that of another number too: whoever asks for two numbers would learn of one by the
-    other. There it is told only that an admin has switched the service off. That no worker comes, which is the same
-    for every number, is told everywhere.
+    other. There it is told only that an admin has switched the service off.
     """
-    if challenge.sending == Sending.WAITING and challenge.created_at < timezone.now() - _long_wait():
-        return True
     if challenge.purpose != Purpose.LOGIN or challenge.login.allow_registration:
         return challenge.state == ChallengeState.OPEN and _has_failed(challenge)
     return not challenge.login.sms_service.is_active
@@ -88,6 +85,8 @@ def _long_wait() -> timedelta:
 def _has_failed(challenge: Challenge) -> bool:
     if challenge.sending == Sending.FAILED:
         return True
+    if challenge.sending == Sending.WAITING:
+        return challenge.created_at < timezone.now() - _long_wait()
     message = challenge.message
     if message is None:
         return False

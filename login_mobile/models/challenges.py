@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import F, Q, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -62,15 +62,9 @@ class ChallengeQuerySet(models.QuerySet["Challenge"]):
     def replace(self) -> int:
         """A newer code, or a newer holder of the number: nothing that was begun before lets anybody in.
 
-        Nor does a worker make a code that nobody can use any more.
+        Nor does a worker make a code that nobody can use any more; the sweep takes those away.
         """
-        unsent = Q(sending=Sending.WAITING)
-        return self.live().update(
-            state=ChallengeState.REPLACED,
-            # Before ``sending``: MariaDB's expressions see what those before them have written.
-            sweep_at=Case(When(unsent, then=None), default="sweep_at"),
-            sending=Case(When(unsent, then=Value(Sending.SUPPRESSED)), default="sending"),
-        )
+        return self.live().update(state=ChallengeState.REPLACED)
 
     def waiting(self, now: datetime) -> "ChallengeQuerySet":
         """Whose code is still to be made and sent."""

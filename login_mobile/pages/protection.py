@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import decorator_from_middleware
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -18,6 +20,7 @@ from ..exceptions import ErrorCode, Refusal
 from ..privacy import private
 from ..transactions import outside_transactions
 from .notices import refusal_page
+from .pending import given_next
 
 Page = Callable[..., HttpResponse]
 _TOO_OLD = _(
@@ -31,7 +34,14 @@ class _Csrf(CsrfViewMiddleware):
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         super()._reject(request, reason)  # type: ignore[misc] # its line in the log
-        return refusal_page(request, Refusal(ErrorCode.CSRF, message=_TOO_OLD), back=request.path)
+        return refusal_page(request, Refusal(ErrorCode.CSRF, message=_TOO_OLD), back=_anew(request))
+
+
+def _anew(request: HttpRequest) -> str:
+    """The same page, by the same configuration, and leading to the same place."""
+    given = {"config": request.POST.get("config", ""), REDIRECT_FIELD_NAME: given_next(request)}
+    query = urlencode({name: value for name, value in given.items() if value})
+    return f"{request.path}?{query}" if query else request.path
 
 
 def page(view: Page) -> Page:
@@ -48,7 +58,7 @@ def page(view: Page) -> Page:
         return response
 
     # Django's LoginRequiredMiddleware leaves our pages alone: those of an account look after themselves.
-    checked = decorator_from_middleware(_Csrf)(private(with_refusals))
+    checked = private(decorator_from_middleware(_Csrf)(with_refusals))
     # Exempt from the check of the project's own middleware, whose answer would be Django's.
     view_for_all = login_not_required(csrf_exempt(checked))
     return outside_transactions(never_cache(view_for_all))  # type: ignore[return-value]

@@ -14,3 +14,19 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class GoesWithOthers(ReadOnly):
+    """Rows that nobody deletes by themselves, but along with the row of another model that they belong to."""
+
+    opts: Any
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        match = request.resolver_match
+        ours = f"{self.opts.app_label}_{self.opts.model_name}_"
+        return match is not None and not str(match.url_name).startswith(ours)
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        """What the index of admin asks for: not to delete them from there."""
+        perms: dict[str, bool] = super().get_model_perms(request)  # type: ignore[misc]
+        return {**perms, "delete": False}

@@ -14,5 +14,5 @@ def warn_of_uses(
 ) -> None:
     for _receiver, problems in setup_changed.send_robust(None, services=services, templates=templates):
         if not isinstance(problems, Exception):
-            for problem in problems:
+            for problem in problems or ():
                 messages.warning(request, problem)
