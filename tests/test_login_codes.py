@@ -400,9 +400,9 @@ class TestBinding:
         assert error(client.verify(challenge, code, config="second")) == (404, "unknown_challenge")
         # Where none is named, that is the default one.
         other = client.challenge(OTHER, config="second")
-        (code,) = codes_sent(OTHER)
-        assert error(client.verify(other, code)) == (404, "unknown_challenge")
-        assert client.verify(other, code, config="second").status_code == 200
+        (second,) = codes_sent(OTHER)
+        assert error(client.verify(other, second)) == (404, "unknown_challenge")
+        assert client.verify(other, second, config="second").status_code == 200
         assert client.verify(challenge, code, config="main").status_code == 200
 
     @pytest.mark.parametrize("asked_for", [Purpose.LOGIN, Purpose.BIND, Purpose.CHANGE, Purpose.REAUTHENTICATE])
