@@ -307,7 +307,7 @@ def test_a_test_code_is_sent_by_post_with_permission(staff_client, broker):
     assert not SmsMessage.objects.exists()
     response = client.post(url, {"phone_number": "(206) 555-0123"})
     assert response.status_code == 302
-    assert "555" not in response.url
+    assert not re.search(r"555\D*0123", response.url)
     page = client.get(response.url).content.decode()
     assert "Being sent to +1 206****0123" in page
     assert "refresh" not in page  # whoever reads slowly is not interrupted
@@ -492,7 +492,7 @@ def test_a_number_is_searched_without_standing_in_an_address(admin_client, login
     challenge(login)
     challenge(login, OTHER)
     response = admin_client.post("/admin/login_mobile/challenge/find/", {"number": "(206) 555-0123"})
-    assert "555" not in response.url
+    assert not re.search(r"555\D*0123", response.url)
     found = admin_client.get(response.url)
     assert shown(found) == [NUMBER]
     assert "Found for +1 206****0123" in found.content.decode()
