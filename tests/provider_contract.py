@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -72,7 +73,7 @@ class StubService:
         return self.provider_class(self.configuration)  # type: ignore[call-arg]
 
 
-class ProviderContract:
+class ProviderContract(ABC):
     provider_class: ClassVar[type[Provider]]
     simulator_class: ClassVar[type[Simulator]]
     #: The SDK's packages, itself first, none of which may be imported with the provider's module.
@@ -83,9 +84,9 @@ class ProviderContract:
     #: A code that is in no table.
     unmapped_code: ClassVar[str]
 
+    @abstractmethod
     def configuration(self, simulator: Simulator, **changes: Any) -> Any:
         """The configuration for a simulator; ``secret`` is the secret's plain text."""
-        raise NotImplementedError
 
     @pytest.fixture(autouse=True)
     def _without_proxies(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,12 +329,13 @@ class ProviderContract:
             now = datetime.now(UTC)
             provider.records(NUMBER, now - timedelta(minutes=5), now, "reference")
 
+    @abstractmethod
     def secret_of(self, simulator: Simulator) -> str:
-        raise NotImplementedError
+        """The secret that no ``repr`` may show."""
 
+    @abstractmethod
     def call_the_sdk(self, provider: Provider) -> None:
         """Send a text with the provider's client itself."""
-        raise NotImplementedError
 
     def test_the_configuration_shows_no_secret(self, simulator):
         assert self.secret_of(simulator) not in repr(self.configuration(simulator))

@@ -187,7 +187,7 @@ def attempt(provider: Provider, client: Any, number: str) -> str | None:
     """The message id that a client gets to know, if any."""
     try:
         return provider.send(client, number)
-    except Exception:
+    except Exception:  # of whatever kind: the client has not got to know any
         return None
 
 

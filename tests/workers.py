@@ -308,7 +308,7 @@ def answer(descriptor: int) -> None:
             return
         try:
             reply = (True, function(*args, **kwargs))
-        except Exception:
+        except Exception:  # goes to whoever asked
             reply = (False, traceback.format_exc())
         connection.send(reply)
 

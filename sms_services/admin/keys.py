@@ -24,8 +24,8 @@ class MakesKeys(forms.ModelForm):
             field.help_text = f"{field.help_text} {left_empty}"
 
     def kind(self) -> str:
-        """A word for a key when the name has no letters for one."""
-        raise NotImplementedError
+        """A word for a key when the name has no letters for one: that of the model, unless a form knows better."""
+        return str(self._meta.model._meta.model_name)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
