@@ -71,8 +71,7 @@ def _without_text(challenge: Challenge) -> Sending | None:
     if challenge.purpose == Purpose.LOGIN and not login.allow_registration and not _is_known(challenge):
         return Sending.SUPPRESSED
     # A pause keeps requests out. What was promised before it is within the caps, and is sent.
-    if login.allow_registration or challenge.purpose != Purpose.LOGIN:  # else there is nothing to be judged by
-        judge(login, challenge.country, challenge.prefix)
+    judge(login, challenge.country, challenge.prefix)
     return None
 
 

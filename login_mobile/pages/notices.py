@@ -38,6 +38,7 @@ class Notice:
         return cls("bad", refusal.message)
 
 
+ANOTHER_NUMBER = _("Try another number")
 NEW_CODE = Notice("good", _("A new code is on its way. The one before is of no use any more."))
 TROUBLE = Notice(
     "wait", _("It seems that texts do not arrive at the moment. Wait a little, then have a new code sent.")
@@ -66,15 +67,20 @@ def answer(
 
 
 def refusal_page(
-    request: HttpRequest, refusal: Refusal, *, back: str = "", next_url: str | None = None
+    request: HttpRequest,
+    refusal: Refusal,
+    *,
+    back: str = "",
+    back_label: str | Promise = ANOTHER_NUMBER,
+    next_url: str | None = None,
 ) -> HttpResponse:
     """A refusal where there is no form that it could stand above.
 
     Args:
-        back: where to begin anew.
+        back: where to begin anew; ``back_label`` is what the link there says.
         next_url: where somebody wanted to go, on this host; ``None``: what the request says. Another way to log in
             may lead there.
     """
     next_url = given_next(request) if next_url is None else next_url
-    context = {"notice": Notice.of(refusal), "code": refusal.code.value, "back": back, "next": next_url}
+    context = {"notice": Notice.of(refusal), "back": back, "back_label": back_label, "next": next_url}
     return answer(request, "refused.html", context, refusal)

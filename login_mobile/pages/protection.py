@@ -34,7 +34,9 @@ class _Csrf(CsrfViewMiddleware):
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         super()._reject(request, reason)  # type: ignore[misc] # its line in the log
-        return refusal_page(request, Refusal(ErrorCode.CSRF, message=_TOO_OLD), back=_anew(request))
+        return refusal_page(
+            request, Refusal(ErrorCode.CSRF, message=_TOO_OLD), back=_anew(request), back_label=_("Begin anew")
+        )
 
 
 def _anew(request: HttpRequest) -> str:
