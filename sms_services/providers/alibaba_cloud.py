@@ -9,11 +9,10 @@ mainland) and how many variables a template for one-time codes may have (one; so
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -26,6 +25,7 @@ from ..phone_numbers import is_mainland_china
 from ..segments import GSM_BASIC, GSM_EXTENDED, SegmentCount, count_segments
 from .alibaba_cloud_connection import new_client, prepare_session
 from .alibaba_cloud_errors import ERRORS, VARIABLE_ERRORS
+from .alibaba_cloud_grouping import have_equal_params, request_groups, template_and_region
 from .alibaba_cloud_listing import STATUSES, reason_of, template_of
 from .base import (
     OutgoingMessage,
@@ -37,15 +37,7 @@ from .base import (
 )
 from .connection_errors import never_connected
 
-Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
-
 DEFAULT_ENDPOINT_URL = "https://dysmsapi.aliyuncs.com"
-#: The vendor takes 1,000. Half of it keeps the URL, which carries the numbers, within 8 KB, and halves what a
-#: killed worker leaves in doubt.
-SEND_SMS_SIZE = 500
-#: The vendor's limit (SendBatchSms).
-SEND_BATCH_SMS_SIZE = 100
 #: Rows per page, the vendor's limit (QuerySendDetails, QuerySmsSignList, QuerySmsTemplateList), and how many pages
 #: are read at most: an account may have just under 5,000 templates.
 PAGE_SIZE = 50
@@ -96,23 +88,7 @@ class AlibabaCloudProvider(Provider):
     # Sending
 
     def batches(self, messages: Sequence[OutgoingMessage], limit: int | None = None) -> Iterator[list[int]]:
-        """Cut into groups of one template and region, either with equal variables (up to 500) or not (up to 100).
-
-        Variables that 100 messages or more have in common are sent in groups of their own, the others together:
-        never more requests than either way alone. A number's second message comes in a later group.
-        """
-        many = min(SEND_SMS_SIZE, limit or SEND_SMS_SIZE)
-        few = min(SEND_BATCH_SMS_SIZE, limit or SEND_BATCH_SMS_SIZE)
-        for indexes in _grouped(range(len(messages)), lambda index: _template_and_region(messages[index])):
-            shared = _grouped(indexes, lambda index: tuple(sorted(messages[index].params.items())))
-            if len(shared) == 1:
-                large, others = shared, []
-            else:
-                large = [group for group in shared if len(group) >= few]
-                others = sorted(index for group in shared if len(group) < few for index in group)
-            for group in large:
-                yield from _cut(group, messages, many)
-            yield from _cut(others, messages, few)
+        return request_groups(messages, limit)
 
     def send(self, messages: Sequence[OutgoingMessage], reference: str) -> list[Result]:
         """Send one group, and find the messages for whose sake the vendor refuses it.
@@ -141,10 +117,10 @@ class AlibabaCloudProvider(Provider):
 
     def _submit(self, messages: Sequence[OutgoingMessage], reference: str) -> Result:
         """One request for all of these messages."""
-        if len({_template_and_region(message) for message in messages}) > 1:
+        if len({template_and_region(message) for message in messages}) > 1:
             raise ValueError("A group has one template code, and numbers on the mainland or elsewhere; see batches().")
         numbers = [_wire_number(message.phone_number) for message in messages]
-        if _equal_params(messages):
+        if have_equal_params(messages):
             params = dict(messages[0].params)
             result, body = self._ask(
                 "send_sms",
@@ -171,7 +147,7 @@ class AlibabaCloudProvider(Provider):
         entry = self.errors.get(answer.code)
         if answer.outcome != Outcome.REFUSED or len(messages) == 1 or entry is None or not entry.single:
             return False
-        return answer.code not in VARIABLE_ERRORS or not _equal_params(messages)
+        return answer.code not in VARIABLE_ERRORS or not have_equal_params(messages)
 
     def _concerns_everybody(self, answer: Result) -> bool:
         if answer.outcome == Outcome.NOT_SENT:
@@ -473,15 +449,6 @@ _LIST_ADVICE: Mapping[str, str | Promise] = {
 # Messages
 
 
-def _template_and_region(message: OutgoingMessage) -> tuple[str, bool]:
-    """What all messages of a request share: templates are for the mainland or for elsewhere, never both."""
-    return message.template_code, is_mainland_china(message.phone_number)
-
-
-def _equal_params(messages: Sequence[OutgoingMessage]) -> bool:
-    return all(message.params == messages[0].params for message in messages)
-
-
 def _wire_number(phone_number: str) -> str:
     """Eleven digits on the mainland (QuerySendDetails takes nothing else), elsewhere country code and number."""
     return phone_number.removeprefix("+86") if is_mainland_china(phone_number) else phone_number.removeprefix("+")
@@ -504,29 +471,6 @@ _LIKE_MAINLAND = re.compile(r"\+1[3-9]\d{9}")
 #: "You cannot use templates for domestic SMS and international SMS interchangeably" (SendBatchSms, TemplateCode).
 _FOR_MAINLAND_ONLY = {TemplateKind.OTP, TemplateKind.NOTIFICATION, TemplateKind.MARKETING}
 _WRONG_REGION = _("This template is for numbers in mainland China. Apply for an international one for numbers abroad.")
-
-
-def _grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> list[list[Item]]:
-    """Items with the same key together, in the order in which keys and items come."""
-    groups: defaultdict[Key, list[Item]] = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return list(groups.values())
-
-
-def _cut(indexes: Sequence[int], messages: Sequence[OutgoingMessage], size: int) -> Iterator[list[int]]:
-    """Groups of at most ``size``: first every number's first message, then the second ones, and so on."""
-    rounds: list[list[int]] = []
-    times: defaultdict[str, int] = defaultdict(int)
-    for index in indexes:
-        number = messages[index].phone_number
-        if times[number] == len(rounds):
-            rounds.append([])
-        rounds[times[number]].append(index)
-        times[number] += 1
-    for distinct in rounds:
-        for start in range(0, len(distinct), size):
-            yield distinct[start : start + size]
 
 
 _LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
