@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sms_services.admin.changelist import MOST_COUNTED
 from sms_services.admin.export import PAGE as EXPORTED_AT_ONCE
 from sms_services.choices import MessageStatus
 from sms_services.models import SandboxSms, SmsMessage, SmsTemplate
@@ -390,14 +391,13 @@ def test_every_page_of_the_log_is_a_few_queries_of_an_index(console, total):
     for name, page in pages.items():
         for plan in page.plans:
             assert not re.search(r"Seq Scan on sms_services_smsmessage", plan), f"{name}:\n{plan}"
-            if name in TRIES:
-                assert messages_read(plan) <= total // 100, f"{name}:\n{plan}"  # so many tries there are at most
+            # So many tries there are at most; so many failed messages there are, or are counted.
+            most = total // 100 if name in TRIES else max(total // 25, MOST_COUNTED + 1)
+            assert messages_read(plan) <= most, f"{name}:\n{plan}"
     assert pages["the list"].rows == pages["0 before the end"].rows == 100
     assert pages["number"].rows == min(100, total // 10_000)
     assert pages["provider's id"].rows == 1
     assert pages["skipped (none)"].rows == 0
-    if total >= 1_000_000:
-        assert max(page.seconds for page in pages.values()) < 1.0
 
 
 @sizes
@@ -412,8 +412,6 @@ def test_a_failed_try_that_most_messages_have_is_found_along_the_log(console, to
         assert messages_read(listed, MESSAGES_AND_TRIES) < 1_000, listed
         assert exported.rows > total // 2
         assert messages_read(exported.plan) < 3 * EXPORTED_AT_ONCE, exported.plan
-        if total >= 1_000_000:
-            assert max(page.seconds, exported.slowest_query) < 1.0
 
 
 @sizes
@@ -424,8 +422,7 @@ def test_an_export_is_flat_in_memory(console, total):
     print(exported)
     assert exported.rows == total
     assert exported.grown_kib < 8 * 1024
-    assert exported.slowest_query < 1.0
-    assert "Seq Scan on sms_services_smsmessage" not in exported.plan
+    assert messages_read(exported.plan) <= EXPORTED_AT_ONCE, exported.plan
 
 
 @purge_sizes
