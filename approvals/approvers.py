@@ -161,13 +161,13 @@ def _ids_in(value: Any) -> list[Any]:
         return []
     if hasattr(value, "all") and not isinstance(value, Iterable):
         value = value.all()
-    if isinstance(value, QuerySet) and not (value.ordered or value.query.is_sliced or value.query.combinator):
-        value = value.order_by("pk")  # in a sequence they are asked one after the other
     found = [value] if isinstance(value, Model) else list(value)
     for user in found:
         if not isinstance(user, get_user_model()):
             raise NoUser(f"Approvers and recipients are users, not {type(user).__name__}.")
-    return [user.pk for user in found]
+    ids = [user.pk for user in found]
+    # In a sequence they are asked one after the other, on every database in the same order.
+    return sorted(ids) if isinstance(value, QuerySet) and not value.ordered else ids
 
 
 def _to_pk(value: Any) -> Any:

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections
+from django.db import connection, connections
 from django.urls import reverse
 
 from notifications.models import NotificationPreset
@@ -487,6 +487,19 @@ def test_an_app_that_fails_to_say_what_uses_a_service_keeps_nobody_from_deactiva
     page = admin_client.post(url, {"action": "deactivate", "_selected_action": [service.pk]}, follow=True)
     assert "Main was in use." in page.content.decode()
     assert not SmsService.objects.get(pk=service.pk).is_active
+
+
+@pytest.mark.databases
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_of_another_app_that_fails_undoes_nothing(admin_client, service):
+    def fail(**_values):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nothing FROM nowhere")
+
+    setup_changed.connect(fail)
+    posted_form = posted(TwilioSms, name="Renamed")
+    assert admin_client.post(change_url(service), posted_form).status_code == 302
+    assert SmsService.objects.get(pk=service.pk).name == "Renamed"
 
 
 def test_the_list_of_services_takes_the_same_number_of_queries_however_long(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
@@ -456,6 +456,26 @@ def test_where_people_come_from(ini, ann, ben, cat, dan, settings):
         assert to_do(request) == expected, name
         assert request.subject == office
     assert Request.objects.about(office).count() == len(cases)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda users: users,
+        lambda users: users[:2],
+        lambda users: users.filter(username="ann").union(users.filter(username="ben")),
+        pytest.param(
+            lambda users: users.distinct("username"),
+            marks=pytest.mark.skipif(connection.vendor != "postgresql", reason="Only PostgreSQL has DISTINCT ON."),
+        ),
+    ],
+    ids=["all", "sliced", "union", "distinct"],
+)
+def test_people_of_a_query_without_an_order_are_asked_in_one(ini, ann, ben, functions, query):
+    ann.save()
+    functions.resolver("both")(lambda request, approver=None: query(type(ann).objects.exclude(pk=ini.pk)))
+    process = a_process(step({"source": RuleSource.RESOLVER, "resolver": "both"}, mode=NodeMode.SEQUENTIAL))
+    assert to_do(submit(process, ini)) == ["ann"]
 
 
 @pytest.mark.parametrize("found", ["one", "several", "field"])
