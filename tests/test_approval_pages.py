@@ -168,6 +168,20 @@ def test_somebody_elses_request_does_not_exist(people, as_user):
     assert list(Event.objects.values_list("kind", flat=True)) == ["submitted", "reached"]
 
 
+def test_what_somebody_handled_for_another_stays_theirs_to_open(people, as_user):
+    row = submit(a_process(step(people["bob"])), people["ann"], title="To Rome")
+    eve = people["eve"]
+    eve.user_permissions.add(Permission.objects.get(codename="manage_request"))
+    act(as_user(eve), row, "transfer", user=people["bob"], to=people["cid"].pk)
+    eve.user_permissions.clear()
+    client = as_user(eve)
+    assert "To Rome" in client.get(reverse("approvals:done")).text
+    response = page(client, row)
+    assert response.status_code == 200
+    assert buttons(response) == set()
+    assert page(as_user(people["dan"]), row).status_code == 404
+
+
 def test_those_who_may_view_all_requests_see_them_without_buttons(people, as_user):
     row = submit(a_process(step(people["bob"])), people["ann"])
     people["eve"].user_permissions.add(Permission.objects.get(codename="view_request"))

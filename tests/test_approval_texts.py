@@ -749,6 +749,26 @@ def test_signals_say_what_the_documentation_says(broker, people, texting):
     assert (cancelled[1]["task"], cancelled[1]["task_keys"]) == (None, [second.key])
 
 
+def test_receivers_do_not_hear_of_those_who_are_deactivated(broker, people, texting):
+    ini, ann, ben, _cat = people
+    heard = []
+
+    def hear(sender, **arguments):
+        heard.append((arguments["reason"], arguments["recipients"], set(arguments["task_keys"])))
+
+    request = submit(a_process(step(ann, ben, mode=NodeMode.ALL, **texting)), ini)
+    get_user_model().objects.filter(pk=ben.pk).update(is_active=False)
+    node_reached.connect(hear)
+    try:
+        remind(request, ini)
+        get_user_model().objects.filter(pk=ann.pk).update(is_active=False)
+        with time_machine.travel(timezone.now() + timedelta(days=1)):
+            remind(request, ini)  # nobody is left who could be told
+    finally:
+        node_reached.disconnect(hear)
+    assert heard == [("reminder", [ann], {ann.pk})]
+
+
 def test_an_outdated_hand_over_does_nothing(broker, people, texting):
     submit(a_process(step(people[1], **texting)), people[0])
     text = NodeText.objects.get()

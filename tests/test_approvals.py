@@ -203,13 +203,14 @@ def test_a_return_names_an_earlier_node_that_has_approved(ini, ann, ben):
     assert to_do(request) == ["ann"]
 
 
-def test_returned_to_the_initiator_and_submitted_again(ini, ann, ben):
+def test_returned_to_the_initiator_and_submitted_again(ini, ann, ben, admin):
     request = submit(a_process(step(ann, ben, mode=NodeMode.ALL), step(ann)), ini, data={"days": 9})
     approve(task_of(request, ben), ben)
     task = send_back(task_of(request, ann), ann, comment="Fewer days")
     assert (task.status, task.request.status) == ("returned", RequestStatus.RETURNED)
-    with pytest.raises(NotAllowed, match="Only the initiator"):
-        resubmit(request, ann)
+    for other in (ann, admin):  # what is asked for is the initiator's own, whoever may withdraw it
+        with pytest.raises(NotAllowed, match="Only the initiator"):
+            resubmit(request, other)
     request = resubmit(request, ini, title="", data={"days": 3}, comment="Three will do")
     assert request.title == "Travel", "the process's, where none is given"
     assert (request.round, request.data, request.status) == (2, {"days": 3}, RequestStatus.RUNNING)
@@ -598,6 +599,16 @@ def test_with_nobody_found_the_administrators_may_be_asked(ini, admin):
     assert Request.objects.get().status == RequestStatus.APPROVED, "one of them is enough"
 
 
+@pytest.mark.parametrize("policy", [InitiatorPolicy.LEAVE_OUT, InitiatorPolicy.HEAD])
+def test_an_administrator_who_is_the_initiator_does_not_stand_in_for_others(admin, policy):
+    node = step(a_role("board"), nobody_found=NobodyPolicy.ADMINS, initiator_policy=policy)
+    request = submit(a_process(node), admin)
+    assert (to_do(request), list(Request.objects.paused())) == ([], [request])
+    get_user_model().objects.create_superuser("root2")
+    resume(request, admin)
+    assert to_do(request) == ["root2"]
+
+
 def test_a_copy_to_nobody_holds_nothing_up(ini, ann):
     request = submit(a_process(step(a_role("board"), kind=NodeKind.CC), step(ann)), ini)
     assert to_do(request) == ["ann"]
@@ -807,3 +818,12 @@ def test_who_sees_a_request(ini, ann, ben, cat, dan, admin):
     approve(task_of(request, ann), ann)
     seeing = [user for user in (ini, ann, ben, cat, dan, admin) if request in Request.objects.visible_to(user)]
     assert seeing == [ini, ann, ben, cat, admin]
+
+
+def test_whoever_handled_a_task_of_somebody_else_keeps_seeing_its_request(ini, ann, ben, cat, admin):
+    request = submit(a_process(step(ann)), ini)
+    transfer(task_of(request, ann), admin, ben)
+    for user in (admin, cat):  # no administrator any more
+        get_user_model().objects.filter(pk=user.pk).update(is_superuser=False)
+        user.refresh_from_db()
+    assert [user for user in (admin, cat) if request in Request.objects.visible_to(user)] == [admin]
