@@ -72,6 +72,13 @@ def add_node(client, process, rules=(), **fields):
     return client.post(reverse("admin:approvals_node_add"), node_data(process, rules, **fields))
 
 
+def permit(user, *codenames):
+    """Give somebody these permissions, and no others."""
+    permissions = Permission.objects.filter(codename__in=codenames)
+    assert len(permissions) == len(codenames)
+    user.user_permissions.set(permissions)
+
+
 def errors_of(response):
     assert response.status_code == 200, response.headers
     return response.context["adminform"].form.errors
@@ -218,6 +225,20 @@ def test_who_may_not_send_tests_sends_none(client, process, sandbox, template):
     assert client.post(url, {}).status_code == 403
 
 
+def test_who_may_not_look_at_steps_sends_no_tests_of_them(client, process, sandbox, template):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    url = reverse("admin:approvals_node_test", args=[node.pk])
+    data = {"phone_number": "+1 206 555 0100", "processTitle": "Travel", "userNick": "Zoë"}
+    staff = a_person("ed", is_staff=True)
+    client.force_login(staff)
+    permit(staff, "send_test_smsservice")
+    assert client.get(url).status_code == 403
+    assert client.post(url, data).status_code == 403
+    assert not SandboxMessage.objects.exists()
+    permit(staff, "send_test_smsservice", "view_node")
+    assert client.get(url).status_code == 200
+
+
 def test_steps_are_moved(admin_client, process):
     nodes = [Node.objects.create(process=process, key=key, title=key) for key in "abc"]
     url = reverse("admin:approvals_process_order", args=[process.pk])
@@ -233,6 +254,22 @@ def test_steps_are_moved(admin_client, process):
     for nothing in (f"{nodes[2].pk}:up", f"{nodes[1].pk}:down", "99999:up", f"{nodes[0].pk}:aside", ""):
         admin_client.post(url, {"move": nothing})
         assert order() == "cab"
+
+
+@pytest.mark.parametrize(
+    "codenames", [["view_process", "view_node"], ["change_process", "view_node"], ["view_process", "change_node"]]
+)
+def test_who_may_not_change_a_process_and_its_steps_moves_none(client, process, codenames):
+    first, second = (Node.objects.create(process=process, key=key, title=key) for key in "ab")
+    staff = a_person("ed", is_staff=True)
+    permit(staff, *codenames)
+    client.force_login(staff)
+    url, move = reverse("admin:approvals_process_order", args=[process.pk]), {"move": f"{second.pk}:up"}
+    assert client.post(url, move).status_code == 403
+    assert list(process.nodes.order_by("position", "pk")) == [first, second]
+    permit(staff, "change_process", "change_node")
+    assert client.post(url, move).status_code == 302
+    assert list(process.nodes.order_by("position", "pk")) == [second, first]
 
 
 def test_moving_a_step_writes_no_outdated_title_back(admin_client, process):
@@ -274,6 +311,15 @@ def test_a_copy_is_inactive_and_has_a_key_of_its_own(admin_client, process, sand
     address = admin_client.get(reverse("admin:approvals_process_copy", args=[process.pk]))
     assert address.url == reverse("admin:approvals_process_change", args=[process.pk])
     assert Process.objects.count() == copies
+
+
+@pytest.mark.parametrize("codenames", [["view_process", "change_process"], ["add_process"]])
+def test_who_may_not_add_a_process_or_look_at_it_copies_none(client, process, codenames):
+    staff = a_person("ed", is_staff=True)
+    permit(staff, *codenames)
+    client.force_login(staff)
+    assert client.post(reverse("admin:approvals_process_copy", args=[process.pk])).status_code == 403
+    assert Process.objects.get() == process
 
 
 def test_the_flow_is_drawn(admin_client, process, sandbox, template):
@@ -417,6 +463,21 @@ def test_a_request_is_looked_at_and_not_changed(admin_client):
     assert "0 results (<a" in paused.text
     assert not paused.context["cl"].result_list
     assert f'<a href="{reverse("approvals:todo")}">Approvals inbox</a>' in paused.text.partition("object-tools")[2]
+
+
+def test_the_texts_of_a_request_are_named_to_those_who_may_view_them(client):
+    row = submit(a_process(step(a_person("bob"))), a_person("ann"))
+    NodeText.objects.create(event_id="1", process_title="Trip", node_key="step-1", request=row)
+    url = reverse("admin:approvals_request_change", args=[row.pk])
+    texts = f"{reverse('admin:approvals_nodetext_changelist')}?request__id__exact={row.pk}"
+    staff = a_person("ed", is_staff=True)
+    client.force_login(staff)
+    permit(staff, "view_request")
+    page = client.get(url)
+    assert "1 text" not in page.text
+    assert texts not in page.text
+    permit(staff, "view_request", "view_nodetext")
+    assert texts in client.get(url).text
 
 
 def test_a_process_in_use_is_made_inactive_instead_of_deleted(admin_client):
