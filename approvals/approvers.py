@@ -76,9 +76,9 @@ def only_active(users: "QuerySet[Any]") -> "QuerySet[Any]":
 
 
 def active_users(ids: Iterable[Any]) -> list[Any]:
-    """Those of these users who exist and are active, in this order."""
+    """Those of these users who exist and are active, in this order, those that a default manager hides included."""
     ids = list(ids)
-    found = get_user_model()._default_manager.using(database()).in_bulk(ids) if ids else {}
+    found = get_user_model()._base_manager.using(database()).in_bulk(ids) if ids else {}
     return [found[pk] for pk in ids if pk in found and found[pk].is_active]
 
 

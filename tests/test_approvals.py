@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import UserManager
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -499,6 +500,25 @@ def test_everybody_once_and_only_who_is_active(ini, ann, ben, cat):
     cat.save()
     request = submit(a_process(step(ben, role, a_department("Office", [ann, ben]), mode=NodeMode.ALL)), ini)
     assert to_do(request) == ["ben", "ann"]
+
+
+def test_approvers_whom_a_default_manager_hides_are_asked(ini, ann, ben, monkeypatch):
+    """Else a node that all have to approve would be approved without them."""
+
+    class InTheOffice(UserManager):
+        def get_queryset(self):
+            return super().get_queryset().exclude(username="ben")
+
+    manager = InTheOffice()
+    manager.model = get_user_model()
+    monkeypatch.setattr(get_user_model()._meta, "default_manager", manager)
+    assert not get_user_model()._default_manager.filter(pk=ben.pk).exists()
+    request = submit(a_process(step(ann, ben, mode=NodeMode.ALL)), ini)
+    assert to_do(request) == ["ann", "ben"]
+    approve(task_of(request, ann), ann)
+    assert Request.objects.get().status == RequestStatus.RUNNING
+    approve(task_of(request, ben), ben)
+    assert Request.objects.get().status == RequestStatus.APPROVED
 
 
 def test_approvers_are_found_when_the_node_is_reached(ini, ann, ben, cat):
