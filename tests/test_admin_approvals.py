@@ -313,13 +313,24 @@ def test_a_copy_is_inactive_and_has_a_key_of_its_own(admin_client, process, sand
     assert Process.objects.count() == copies
 
 
-@pytest.mark.parametrize("codenames", [["view_process", "change_process"], ["add_process"]])
-def test_who_may_not_add_a_process_or_look_at_it_copies_none(client, process, codenames):
+@pytest.mark.parametrize("missing", ["add_process", "add_node", "add_rule", "view_process"])
+def test_who_may_not_add_all_that_a_process_consists_of_copies_none(client, process, missing):
+    needed = {"add_process", "add_node", "add_rule", "view_process"}
     staff = a_person("ed", is_staff=True)
-    permit(staff, *codenames)
     client.force_login(staff)
-    assert client.post(reverse("admin:approvals_process_copy", args=[process.pk])).status_code == 403
+    url = reverse("admin:approvals_process_copy", args=[process.pk])
+    page = reverse("admin:approvals_process_change", args=[process.pk])
+    selected = {"action": "copy_selected", "_selected_action": [process.pk]}
+    permit(staff, *needed - {missing})
+    assert client.post(url).status_code == 403
+    client.post(reverse("admin:approvals_process_changelist"), selected)
     assert Process.objects.get() == process
+    assert url not in client.get(page).text
+    permit(staff, *needed)
+    assert url in client.get(page).text
+    client.post(url)
+    client.post(reverse("admin:approvals_process_changelist"), selected)
+    assert Process.objects.count() == 3
 
 
 def test_the_flow_is_drawn(admin_client, process, sandbox, template):
