@@ -400,6 +400,35 @@ def test_a_processs_page_has_a_constant_number_of_queries(admin_client, process,
     assert queries(2) == queries(9)
 
 
+@pytest.mark.parametrize("codename", ["change", "view"])
+def test_a_steps_page_has_a_constant_number_of_queries(client, process, codename):
+    node = Node.objects.create(process=process, key="a", title="A", escalate_to=a_person("eve"))
+    url = reverse("admin:approvals_node_change", args=[node.pk])
+    staff = a_person("ed", is_staff=True)
+    permit(staff, f"{codename}_node", f"{codename}_rule")
+    client.force_login(staff)
+    company = a_department("Company")
+
+    def queries(count):
+        for number in range(count):
+            name = f"{count}-{number}"
+            Rule.objects.create(node=node, source="user", user=a_person(f"ann-{name}"))
+            Rule.objects.create(node=node, source="role", group=a_role(f"Role {name}"))
+            office = a_department(f"Office {name}", below=company)
+            Rule.objects.create(node=node, source="department", department=office)
+        with CaptureQueriesContext(connection) as captured:
+            page = client.get(url).text
+        assert f"ann-{count}-{count - 1}" in page
+        assert f"Role {count}-{count - 1}" in page
+        assert f"Office {count}-{count - 1}" in page
+        assert codename == "view" or f"Company › Office {count}-{count - 1}" in page
+        return len(captured)
+
+    queries(1)  # Django looks up kinds of rows once
+    company.refresh_from_db()
+    assert queries(2) == queries(10)
+
+
 @pytest.mark.parametrize(("model", "queries"), [("request", 5), ("task", 4), ("event", 4), ("nodetext", 4)])
 def test_lists_to_look_at_have_a_constant_number_of_queries(admin_client, django_assert_num_queries, model, queries):
     people = [a_person(name) for name in ("ann", "bob", "cid")]

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -12,7 +13,7 @@ from ..choices import RuleSource
 from ..models import Rule
 from ..models.processes import SOURCE_FIELDS
 from ..registry import resolver_choices
-from .people import KIND_OF_FIELD, Finding, people_field
+from .people import KIND_OF_FIELD, Finding, name_together, people_field
 
 
 class RuleForm(Finding, forms.ModelForm):
@@ -34,9 +35,18 @@ class RuleForm(Finding, forms.ModelForm):
         return cleaned
 
 
+class RuleFormSet(forms.BaseInlineFormSet):
+    @cached_property
+    def forms(self) -> list[Any]:
+        rules: list[Any] = super().forms
+        name_together(rules)
+        return rules
+
+
 class RuleInline(admin.StackedInline):
     model = Rule
     form = RuleForm
+    formset = RuleFormSet
     fields = (
         (
             "source",
@@ -51,6 +61,10 @@ class RuleInline(admin.StackedInline):
     )
     verbose_name = _("person or group")
     verbose_name_plural = _("Who is asked, or gets a copy")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """With what each rule is called by."""
+        return super().get_queryset(request).select_related("user", "department", "group")
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj is not None and obj.rules.exists() else 1

@@ -68,6 +68,8 @@ class _Finds:
     url_name = "%s:notifications_find"
     found: Sequence[Any] = ()
     term = ""
+    #: Names by primary key, where those that are chosen in many fields are read together; others are looked up.
+    named: Mapping[str, str] = {}
 
     def __init__(self, kind: str, admin_site: Any, *args: Any, **kwargs: Any) -> None:
         self.kind = kind
@@ -87,10 +89,12 @@ class _Finds:
 
     def optgroups(self, name: str, value: Iterable[Any], attrs: Any = None) -> list[Any]:
         kind = KINDS[self.kind]
-        chosen = list(kind.chosen(value))
-        pks = {each.pk for each in chosen}
-        offered = kind.labels([*chosen, *(each for each in self.found if each.pk not in pks)])
-        selected = {str(pk) for pk in pks}
+        chosen = list(value)
+        named = {pk: self.named[pk] for pk in chosen if pk in self.named}
+        others = list(kind.chosen(pk for pk in chosen if pk not in named))
+        selected = {*named, *(str(each.pk) for each in others)}
+        found = [each for each in self.found if str(each.pk) not in selected]
+        offered = [*named.items(), *kind.labels([*others, *found])]
         options: list[Any] = []
         if not self.allow_multiple_selected and not self.is_required:  # type: ignore[attr-defined]
             options.append(self.create_option(name, "", "", False, 0))  # type: ignore[attr-defined]
