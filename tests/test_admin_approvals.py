@@ -429,6 +429,30 @@ def test_a_steps_page_has_a_constant_number_of_queries(client, process, codename
     assert queries(2) == queries(10)
 
 
+@pytest.mark.parametrize("model", ["enginesms", "node"])
+def test_lists_of_what_is_texted_have_a_constant_number_of_queries(admin_client, model):
+    url = reverse(f"admin:approvals_{model}_changelist")
+    admin_client.get(url)
+
+    def queries(count):
+        for number in range(count):
+            name = f"{count}-{number}"
+            texting = {
+                "sms_service": SandboxSms.objects.create(key=f"s-{name}", name=f"Sandbox {name}"),
+                "sms_template": SmsTemplate.objects.create(key=f"t-{name}", name=f"Template {name}", text=TEXT),
+            }
+            process = Process.objects.create(key=name, title=f"Process {name}")
+            Node.objects.create(process=process, key="a", title="A", **texting)
+            EngineSms.objects.create(engine="other", process_key=name, node_key="a", **texting)
+        with CaptureQueriesContext(connection) as captured:
+            page = admin_client.get(url).text
+        shown = ["Process"] if model == "node" else ["Sandbox", "Template"]
+        assert all(f"{words} {count}-{count - 1}" in page for words in shown)
+        return len(captured)
+
+    assert queries(2) == queries(20)
+
+
 @pytest.mark.parametrize(("model", "queries"), [("request", 5), ("task", 4), ("event", 4), ("nodetext", 4)])
 def test_lists_to_look_at_have_a_constant_number_of_queries(admin_client, django_assert_num_queries, model, queries):
     people = [a_person(name) for name in ("ann", "bob", "cid")]
