@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIHandler
 from django.http import StreamingHttpResponse
@@ -216,6 +217,13 @@ def test_who_may(client, permissions, form, status):
     assert MessageExport.objects.count() == (status == 200)
     if status == 403:
         assert_private(response.content.decode())
+
+
+def test_a_project_may_show_the_log_to_fewer(client, monkeypatch):
+    log_in(client, VIEW, EXPORT)
+    monkeypatch.setattr(type(site.get_model_admin(SmsMessage)), "has_view_permission", lambda *_args: False)
+    assert client.post(EXPORT_URL).status_code == 403
+    assert not MessageExport.objects.exists()
 
 
 def test_the_buttons_are_there_for_those_who_may(client):

@@ -81,7 +81,7 @@ def peak_of(notification: Notification) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("nodes", "members"),
-    [pytest.param(60, 12_000, id="small"), pytest.param(1000, 100_000, id="full", marks=pytest.mark.soak)],
+    [pytest.param(60, 6_000, id="small"), pytest.param(1000, 100_000, id="full", marks=pytest.mark.soak)],
 )
 def test_the_root_is_resolved_in_few_queries_and_little_memory(nodes, members, broker, sandbox):
     create_template(key="news", text="News")

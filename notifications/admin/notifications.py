@@ -21,7 +21,6 @@ from django.utils.translation import gettext_lazy
 
 from sms_services.admin.read_only import ReadOnly
 from sms_services.admin.reveal import refuse_unless
-from sms_services.admin.search import REVEAL
 from sms_services.choices import Purpose
 from sms_services.encryption import MASK
 from sms_services.error_pages import private_post
@@ -163,11 +162,10 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
         return super().changelist_view(request, context)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Notification | None:
-        """Its values are shown to whoever may reveal texts, and to whoever wrote them: who retries does not write."""
+        """Its values are shown to whoever wrote them (not who retries). Others reveal a message in the log."""
         found: Any = super().get_object(request, object_id, from_field)
         if found is not None:
-            wrote = found.retry_of_id is None and found.created_by_id == request.user.pk
-            found.shows_values = wrote or request.user.has_perm(REVEAL)
+            found.shows_values = found.retry_of_id is None and found.created_by_id == request.user.pk
         return found
 
     @private_post()
@@ -212,7 +210,7 @@ class NotificationAdmin(Composes, Controls, Follows, Lists, ReadOnly, admin.Mode
 
     @admin.display(description=gettext_lazy("text"))
     def wording(self, notification: Notification) -> SafeString | str:
-        """The text, with what is the same for everybody. Sensitive variables are never shown, the others to some."""
+        """The text, with what is the same for everybody. Sensitive variables are shown to nobody."""
         if not notification.text:
             return _("The text is stored on the platform, as %(code)s.") % {"code": notification.template_code}
         looked_up = {name: f"[{field_label(path)}]" for name, path in notification.recipient_fields.items()}

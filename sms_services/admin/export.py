@@ -10,6 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import path, reverse
@@ -80,7 +81,7 @@ class Exports:
         """The filters are the list's, in the query string; ``revealed`` in the form asks for numbers and texts."""
         refuse_unless(request, EXPORT)
         if not self.has_view_permission(request):  # type: ignore[attr-defined]
-            refuse_unless(request, "sms_services.view_smsmessage")
+            raise PermissionDenied
         revealed = "revealed" in request.POST
         if revealed:
             refuse_unless(request, REVEAL)
