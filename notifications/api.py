@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from sms_services.choices import BatchState
+from sms_services.delivery.pacing import give_up_places
 from sms_services.exceptions import InactiveService, VariablesWiped
 from sms_services.models import SmsBatch, SmsService, SmsTemplate, current_service
 
@@ -126,6 +127,8 @@ def pause(notification: Notification | int) -> Notification:
         if not changed.update(**paused):
             raise _wrong_status(notification, _("Only a scheduled or running notification can be paused."))
         _set_batch(notification, BatchState.HELD)
+        held = _row(notification).get()
+        transaction.on_commit(lambda: _let_others_pass(held), using=database(), robust=True)
     return _row(notification).get()
 
 
@@ -239,8 +242,16 @@ def _go_on(pk: int) -> None:
 
 def _stop(pk: int) -> None:
     """After a cancellation: what is queued is skipped here for a moment; the rest, and the end, is a worker's."""
-    skip_too_late(notifications().get(pk=pk), _PATIENCE)
+    stopped = notifications().get(pk=pk)
+    _let_others_pass(stopped)
+    skip_too_late(stopped, _PATIENCE)
     ring_for([pk])
+
+
+def _let_others_pass(stopped: Notification) -> None:
+    """Whoever waits for a service with a rate limit does not wait for what does not leave."""
+    if service := current_service(stopped.service_id):
+        give_up_places(service, stopped.batch_id)
 
 
 def _check_retryable(old: Notification) -> None:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import pytest
 import time_machine
 
+from notifications.api import cancel, notify, pause, resume
 from sms_services.api import queue_message
 from sms_services.choices import MessageStatus
 from sms_services.delivery.pacing import Pace
 from sms_services.delivery.sweeping import sweep
 from sms_services.models import SandboxSms, SmsMessage, SmsService
+from tests.people import people
 from tests.services_under_test import broker, create_template
 
 __all__ = ["broker"]
@@ -105,3 +107,31 @@ def test_a_clock_that_was_wrong_once_does_not_stop_a_service(workers, greeting):
     queue_message(service, numbers(2), greeting)
     workers.run(seconds=60, until=lambda: sent() == 2)
     assert sent() == 2
+
+
+@pytest.mark.parametrize("stop", [pause, cancel])
+def test_nobody_waits_for_the_places_of_what_does_not_leave(workers, greeting, stop):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=1)
+    notification = notify(users=people(300, 1000), service=service, template=greeting)
+    workers.run(seconds=5)
+    before, after = numbers(2)
+    queue_message(service, [before], greeting)
+    stop(notification)
+    queue_message(service, [after], greeting)
+    others = SmsMessage.objects.filter(batch=None, status=MessageStatus.SENT)
+    workers.run(seconds=30, until=lambda: others.count() == 2)
+    assert set(others.values_list("phone_number", flat=True)) == {before, after}
+
+
+def test_what_goes_on_leaves_at_once_and_to_its_end(workers, greeting):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=5)
+    notification = notify(users=people(300, 1000), service=service, template=greeting)
+    workers.run(seconds=5)
+    pause(notification)
+    workers.run(seconds=5)
+    so_far = sent()
+    resume(notification)
+    workers.run(seconds=3)
+    assert sent() > so_far
+    workers.run(seconds=120, until=lambda: sent() == 300)
+    assert sent() == 300

@@ -23,6 +23,7 @@ from django.utils import timezone
 from ..choices import MessageStatus
 from ..conf import get_settings
 from ..models import ServicePace, SmsService
+from ..models.messages import SmsMessageQuerySet
 from .rows import database, messages
 
 #: A batch takes at most this part of a second's messages, so that they leave evenly.
@@ -116,9 +117,21 @@ def no_limits() -> Iterator[None]:
 def leave_line(service_id: int) -> None:
     """Forget the line, after the limit has changed: the sweep rings for all who wait in it, and they join anew."""
     ServicePace.objects.using(database()).filter(service_id=service_id).update(line_at=0.0, next_at=0.0)
-    waiting = messages().filter(service_id=service_id, status=MessageStatus.QUEUED)
+    _call_up(messages().filter(service_id=service_id))
+
+
+def give_up_places(service: SmsService, batch_id: int) -> None:
+    """Forget the line, as a batch that waits in it does not send any more: nobody waits for its places."""
+    if service.max_per_second:
+        ServicePace.objects.using(database()).filter(service_id=service.pk).update(line_at=0.0)
+        _call_up(messages().filter(service_id=service.pk).exclude(batch=batch_id))
+
+
+def _call_up(waiting: SmsMessageQuerySet) -> None:
+    """The sweep rings for those that wait in the line; who waits for a time of its own is left alone."""
     now = timezone.now()
-    waiting.filter(Q(due_at=None) | Q(due_at__lte=now), sweep_at__gt=now).update(sweep_at=now)
+    waiting = waiting.filter(status=MessageStatus.QUEUED, sweep_at__gt=now)
+    waiting.filter(Q(due_at=None) | Q(due_at__lte=now)).update(sweep_at=now)
 
 
 def _moved(field: str, now: float, seconds: float) -> ExpressionWrapper:
