@@ -32,6 +32,7 @@ from .models.notifications import NotificationQuerySet
 from .rows import database, notifications
 from .storing import store, store_once
 from .summary import RecipientsSummary, summary_of
+from .variables import checked_variables
 
 __all__ = ["cancel", "notify", "pause", "recipients_summary", "resume", "retry_failed"]
 
@@ -203,6 +204,7 @@ def recipients_summary(
     departments: Departments | None = None,
     roles: Roles | None = None,
     include_subdepartments: bool = True,
+    fields: Iterable[str] = (),
 ) -> RecipientsSummary:
     """Count whom a notification would reach, in a constant number of queries.
 
@@ -211,13 +213,16 @@ def recipients_summary(
 
     Args:
         users, departments, roles, include_subdepartments: as for ``notify``.
+        fields: names of fields that variables are looked up on; ``without_value`` counts who has nothing there.
 
     Raises:
         InvalidRecipients: something among them is of the wrong kind or does not exist. Nobody at all is fine here.
+        InvalidVariables: a field cannot be looked up.
     """
     audience = audience_of(users, departments, roles, include_subdepartments)
     check_existence(audience)
-    return summary_of(audience)
+    checked_variables({name: F(name) for name in fields})
+    return summary_of(audience, fields)
 
 
 def _row(notification: Notification | int) -> NotificationQuerySet:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q, QuerySet
+from django.db.models import CharField, Count, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
 
 from . import directory
@@ -13,6 +13,7 @@ from .audience import Audience
 from .models import SuppressedNumber
 from .rows import database, users
 from .sql import listed
+from .variables import field_at
 
 #: A number that is stored as it is sent, in the regular expressions of all databases.
 E164 = r"^\+[1-9][0-9]{6,14}$"
@@ -31,6 +32,8 @@ class RecipientsSummary:
         suppressed: have a number to which no notifications go.
         to_be_read: of those who are reachable, how many have a number that is not stored in E.164. It is read when it
             is sent, and may then be unreadable, or the same as another one: ``reachable`` is an upper bound then.
+        without_value: of those to whose number a text may go, how many have nothing where a variable is looked up:
+            their text has a gap.
     """
 
     people: int = 0
@@ -40,10 +43,15 @@ class RecipientsSummary:
     inactive: int = 0
     suppressed: int = 0
     to_be_read: int = 0
+    without_value: int = 0
 
 
-def summary_of(audience: Audience) -> RecipientsSummary:
-    """Count them inside the database: one query, two for the tree of departments, one for a host's own function."""
+def summary_of(audience: Audience, fields: Iterable[str] = ()) -> RecipientsSummary:
+    """Count them inside the database: one query, two for the tree of departments, one for a host's own function.
+
+    Args:
+        fields: the lookup paths on the user model of what is looked up on each recipient.
+    """
     people = _people(audience)
     if people is None:
         return RecipientsSummary()
@@ -59,6 +67,7 @@ def summary_of(audience: Audience) -> RecipientsSummary:
         n_suppressed=Count("pk", filter=active & ~none & suppressed),
         n_numbers=Count(number, distinct=True, filter=sendable),
         n_to_be_read=Count(number, distinct=True, filter=sendable & ~Q(**{f"{number}__regex": E164})),
+        n_without_value=Count("pk", filter=sendable & _any_empty(fields)),
     )
     candidates = counts["n_active"] - counts["n_without"] - counts["n_suppressed"]
     # A host's function may leave people out: they have no number.
@@ -71,7 +80,18 @@ def summary_of(audience: Audience) -> RecipientsSummary:
         inactive=everybody["n_people"] - everybody["n_active"],
         suppressed=counts["n_suppressed"],
         to_be_read=counts["n_to_be_read"],
+        without_value=counts["n_without_value"],
     )
+
+
+def _any_empty(paths: Iterable[str]) -> Q:
+    """Nothing, or nothing but an empty text, at one of these paths."""
+    condition = Q(pk__in=[])
+    for path in paths:
+        condition |= Q(**{f"{path}__isnull": True})
+        if isinstance(field_at(path), CharField | TextField):
+            condition |= Q(**{path: ""})
+    return condition
 
 
 def _people(audience: Audience) -> "QuerySet[Any] | None":

@@ -111,6 +111,20 @@ def problem_with_path(path: str) -> str | None:
     return None
 
 
+def field_at(path: str) -> Any:
+    """The field at the end of a lookup path on the user model.
+
+    Raises:
+        FieldDoesNotExist: there is none.
+    """
+    model: Any = get_user_model()
+    found: Any = None
+    for step in path.split("__"):
+        found = model._meta.pk if step == "pk" else model._meta.get_field(step)
+        model = getattr(found, "related_model", None) or model
+    return found
+
+
 class FrozenVariables:
     """The variables of a notification as they go into its messages: what is common once, the rest per recipient.
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -83,7 +84,7 @@ class TestBeforeSending:
             "2 people get a text",
             "People, each once 5",
             "No phone number 1",
-            "Account deactivated 1",
+            "Inactive user 1",
             "Wants no notifications 1",
         ):
             assert count in words, count
@@ -94,6 +95,16 @@ class TestBeforeSending:
         fields = form(sandbox, alarm, departments=[each.pk for each in two_halls], _refresh="all")
         words = words_of(admin_client.post(COMPOSE, fields))
         assert "1 number is not in international form; whether it can be read is decided when it is sent." in words
+
+    def test_gaps_in_texts_are_counted(self, admin_client, sandbox, alarm, two_halls):
+        fields = form(sandbox, alarm, departments=[each.pk for each in two_halls], _refresh="all")
+        User.objects.update(first_name="Ada")
+        assert "will have a gap" not in words_of(admin_client.post(COMPOSE, fields))
+        User.objects.update(first_name="")
+        gaps = "2 people have nothing where a variable is looked up: their texts will have a gap."
+        assert gaps in words_of(admin_client.post(COMPOSE, fields))
+        del fields["_refresh"]
+        assert gaps in words_of(admin_client.post(COMPOSE, fields))  # and asked once more
 
     def test_the_text_its_segments_and_its_costs_are_shown(self, admin_client, sandbox, alarm, two_halls):
         SandboxSms.objects.filter(pk=sandbox.pk).update(price_per_segment=Decimal("0.0500"), currency="EUR")

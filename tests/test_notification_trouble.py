@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from notifications.api import cancel, notify, pause, recipients_summary, resume, retry_failed
 from notifications.choices import NotificationProblem, NotificationStatus
-from notifications.exceptions import InvalidTime
+from notifications.exceptions import InvalidTime, InvalidVariables
 from notifications.expansion.expanding import expand
 from notifications.expansion.writing import Writer
 from notifications.models import Department, Notification, SuppressedNumber
@@ -300,6 +300,21 @@ class TestSummary:
             a_person(name, last_name=number)
         summary = recipients_summary(users=User.objects.all())
         assert (summary.people, summary.reachable, summary.to_be_read) == (4, 4, 3)
+
+    def test_who_has_no_value_to_look_up_is_counted(self, text, settings):
+        settings.NOTIFICATIONS = {"RECIPIENT_FIELDS": ["first_name", "last_login", "headed_departments__name"]}
+        ann, ben, cat = people(3)
+        User.objects.filter(pk=ann.pk).update(first_name="")
+        User.objects.filter(pk=ben.pk).update(last_login=timezone.now())
+        User.objects.filter(pk=cat.pk).update(is_active=False, first_name="")
+        counts = [
+            recipients_summary(users=[ann, ben, cat], fields=fields).without_value
+            for fields in ([], ["first_name"], ["last_login"], ["first_name", "last_login"])
+        ]
+        assert counts == [0, 1, 1, 1]
+        for fields in (["email"], ["headed_departments__name"]):
+            with pytest.raises(InvalidVariables):
+                recipients_summary(users=[ann], fields=fields)
 
     def test_ids_however_many(self, text):
         users = people(3)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
-from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import F
 from django.forms.utils import ErrorDict
@@ -19,6 +18,7 @@ from sms_services.params import checked_params
 
 from ..conf import get_settings
 from ..models import NotificationPreset
+from ..variables import field_at
 from .finding import KINDS
 
 #: The button of this name shows the form again, with the fields that follow from what was chosen.
@@ -242,13 +242,7 @@ def _meaning(value: tuple[str, str]) -> tuple[str, str]:
 
 def field_label(path: str) -> str | Promise:
     """What a lookup path on the user model is called."""
-    model: Any = get_user_model()
-    label: Any = path
-    for step in path.split("__"):
-        try:
-            field = model._meta.pk if step == "pk" else model._meta.get_field(step)
-        except FieldDoesNotExist:
-            return path
-        label = getattr(field, "verbose_name", step)
-        model = getattr(field, "related_model", None) or model
-    return capfirst(label)
+    try:
+        return capfirst(field_at(path).verbose_name)
+    except FieldDoesNotExist:
+        return path

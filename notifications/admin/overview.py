@@ -67,8 +67,10 @@ def summary_of(form: Composing) -> RecipientsSummary | None:
     chosen = {kind: pks for kind, pks in form.chosen_recipients().items() if pks}
     if not chosen:
         return None
+    sources = [source for source, _text in form.shown_variables().values()]
+    fields = [source.removeprefix(FIELD) for source in sources if source.startswith(FIELD)]
     try:
-        return recipients_summary(**chosen, include_subdepartments=form.includes_subdepartments())
+        return recipients_summary(**chosen, include_subdepartments=form.includes_subdepartments(), fields=fields)
     except NotificationError:  # somebody was deleted since they were chosen
         return None
 

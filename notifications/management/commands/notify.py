@@ -99,8 +99,8 @@ class Command(BaseCommand):
         self._follow(notification, options["no_wait"])
 
     def _say_whom_it_would_reach(self, preset: str | None, given: dict[str, Any]) -> None:
-        _notification, audience = composed(checked_call(preset, **given, created_by=None))
-        for name, count in asdict(summary_of(audience)).items():
+        notification, audience = composed(checked_call(preset, **given, created_by=None))
+        for name, count in asdict(summary_of(audience, notification.recipient_fields.values())).items():
             self.stdout.write(f"{name.replace('_', ' ')}: {count}")
         self.stdout.write("Nothing was sent.")
 
