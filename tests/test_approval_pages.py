@@ -379,11 +379,31 @@ def test_an_administrator_resumes_a_paused_request(people, as_user, also):
     assert "an administrator has to resume it" in page(as_user(people["ann"]), row).text
     people["eve"].user_permissions.add(*Permission.objects.filter(codename__in=[*also, "manage_request"]))
     client = as_user(people["eve"])
+    still = act(client, row, "resume")
+    assert still.status_code == 422
+    assert "It is still paused, at" in still.context["failed"].words
     response = page(client, row, find="bob")
     assert {"resume", "withdraw"} <= buttons(response)
     assert told(act(client, row, "resume", users=[people["bob"].pk])) == ["It goes on."]
     assert task_of(row, people["bob"])
     assert "transfer" in buttons(page(client, row, find="dan"))
+
+
+def test_what_is_paused_is_seen_where_it_is_looked_for(people, as_user, admin_client):
+    row = submit(a_process(step(a_role("Empty"))), people["ann"], title="A pump")
+    assert "Paused" in page(as_user(people["ann"]), row).text
+    assert "Paused" in as_user(people["ann"]).get(reverse("approvals:started")).text
+    assert "Paused" in admin_client.get(reverse("admin:approvals_request_changelist")).text
+    assert "Paused" in admin_client.get(reverse("admin:approvals_request_change", args=[row.pk])).text
+    todo = reverse("approvals:todo")
+    assert "A pump" not in as_user(people["bob"]).get(todo).text
+    people["eve"].user_permissions.add(Permission.objects.get(codename="manage_request"))
+    inbox = as_user(people["eve"]).get(todo)
+    assert [found.pk for found in inbox.context["paused"]] == [row.pk]
+    assert inbox.context["counts"].todo == 1
+    act(as_user(people["eve"]), row, "resume", users=[people["bob"].pk])
+    assert not as_user(people["eve"]).get(todo).context["paused"]
+    assert "Paused" not in page(as_user(people["ann"]), row).text
 
 
 def test_marked_requests_are_approved_each_for_itself(people, as_user):
@@ -586,8 +606,8 @@ def test_a_list_has_a_constant_number_of_queries(people, as_user, django_assert_
         for number in range(count):
             row = submit(process, people["bob"], title=f"{count}-{number}")
             approve(task_of(row, people["bob"]), people["bob"])
-        # Session, user, five counts, the rows; what was returned.
-        with django_assert_num_queries(9 if tab == "todo" else 8):
+        # Session, user, five counts, two for their permissions, the rows; what was returned.
+        with django_assert_num_queries(11 if tab == "todo" else 10):
             response = client.get(reverse(f"approvals:{tab}"))
         assert len(response.context["page"].rows) == (1 if count == 1 else 13)
 

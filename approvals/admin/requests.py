@@ -13,7 +13,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 from sms_services.admin.counting import CountsWhatIsFound
 from sms_services.admin.read_only import ReadOnly
 
-from ..choices import EventKind, TextState
+from ..choices import EventKind, TextState, VisitStatus
 from ..models import Event, Request, Task
 from ..timeline import PAUSED_BECAUSE, returned_to
 from .showing import EMPTY, cell, moment, shown
@@ -65,7 +65,7 @@ class EventInline(AboutOthers, Rows):
 
 @admin.register(Request)
 class RequestAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
-    list_display = ("title", "process", "initiator_name", "status", "submitted", "finished")
+    list_display = ("title", "process", "initiator_name", "state", "submitted", "finished")
     list_filter = ("status", PausedFilter, "process")
     list_select_related = ("process",)
     list_per_page = 50
@@ -75,7 +75,7 @@ class RequestAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
     fields = (
         "title",
         "process",
-        "status",
+        "state",
         "initiator_name",
         "about",
         "what_was_submitted",
@@ -93,8 +93,16 @@ class RequestAdmin(CountsWhatIsFound, ReadOnly, admin.ModelAdmin):
         may_view = request.user.has_perm("approvals.view_nodetext")
         return [name for name in self.fields if may_view or name != "sent_texts"]
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows: Any = super().get_queryset(request)
+        return rows.with_pauses()
+
     class Media:
         css = {"all": ("sms_services/cards.css", "approvals/admin.css")}
+
+    @admin.display(description=_("status"))
+    def state(self, request: Any) -> str:
+        return str(VisitStatus.PAUSED.label if request.is_paused else request.get_status_display())
 
     @admin.display(description=_("submitted"))
     def submitted(self, request: Request) -> SafeString:

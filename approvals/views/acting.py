@@ -16,6 +16,7 @@ from notifications.admin.finding import KINDS, USERS
 
 from .. import api
 from ..approvers import only_active
+from ..choices import VisitStatus
 from ..exceptions import Conflict, NotAllowed, Throttled
 from ..forms import ResubmitForm
 from ..models import Request, Task
@@ -60,6 +61,9 @@ def _remind(request: HttpRequest, row: Request) -> None:
 def _resume(request: HttpRequest, row: Request) -> None:
     users = list(only_active(KINDS[USERS].chosen(request.POST.getlist("users"))))
     api.resume(row, request.user, users=users or None)
+    if paused := row.visits.filter(status=VisitStatus.PAUSED).first():
+        words = _("It is still paused, at “%(step)s”; its history says why. Choose below who is asked instead.")
+        raise NotAllowed(words % {"step": paused.node_title})
 
 
 TASK_ACTIONS: Mapping[str, tuple[Callable[[HttpRequest, Task], None], Any]] = {

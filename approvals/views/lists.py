@@ -1,5 +1,6 @@
 """The inbox: what somebody has to do, has done, has started, and was told."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -9,22 +10,24 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from ..inbox import counts
+from ..inbox import counts, paused_for
 from ..paging import page_of
 from ..rows import requests, tasks
 
 #: Longer ones find nothing anyway.
 _LONGEST_SEARCH = 100
-#: Of what was returned, above the tasks; more of them are under “Started by me”.
-MOST_RETURNED = 25
+#: Of what was returned, above the tasks; more of them are under “Started by me”. Of what is paused as well.
+MOST_ABOVE = 25
 
 
 @never_cache
 @login_required
 @require_safe
 def todo(request: HttpRequest) -> HttpResponse:
-    """Tasks, and above those of the first page what was returned to its initiator."""
-    return _list(request, "todo", tasks().todo(request.user), returned=requests().returned_to(request.user))
+    """Tasks, and above those of the first page what was returned to its initiator, and what is paused."""
+    user: Any = request.user
+    above = {"returned": requests().returned_to(user), "paused": paused_for(user)}
+    return _list(request, "todo", tasks().todo(user), above)
 
 
 @never_cache
@@ -48,12 +51,14 @@ def copied(request: HttpRequest) -> HttpResponse:
     return _list(request, "copied", tasks().copied_to(request.user))
 
 
-def _list(request: HttpRequest, tab: str, rows: "QuerySet[Any]", returned: Any = None) -> HttpResponse:
+def _list(
+    request: HttpRequest, tab: str, rows: "QuerySet[Any]", above: Mapping[str, "QuerySet[Any]"] | None = None
+) -> HttpResponse:
     words = request.GET.get("q", "").replace("\x00", "").strip()[:_LONGEST_SEARCH]
     page = page_of(_found(rows, words), request)
     context = {"tab": tab, "words": words, "page": page, "counts": counts(request.user)}
-    if returned is not None and not page.newest:
-        context["returned"] = _found(returned, words)[:MOST_RETURNED]
+    if above and not page.newest:
+        context |= {name: _found(part, words)[:MOST_ABOVE] for name, part in above.items()}
     return render(request, f"approvals/{tab}.html", context)
 
 
