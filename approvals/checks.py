@@ -1,12 +1,16 @@
 """System checks. Those that look into the database run with ``check --database default`` and with ``migrate``."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import current_app
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 from notifications.directory import has_roles
 from sms_services.checks import database_check
@@ -44,6 +48,28 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="approvals.W001",
         )
     ]
+
+
+@register(TAG)
+def check_login_page(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever opens the inbox and is not logged in comes to a page that exists."""
+    try:
+        reverse("approvals:todo")
+    except NoReverseMatch:
+        return []
+    try:
+        url = urlsplit(resolve_url(django_settings.LOGIN_URL))
+        if not url.netloc:
+            resolve(url.path)
+    except (NoReverseMatch, Resolver404):
+        return [
+            checks.Warning(
+                f"The inbox sends those who are not logged in to {django_settings.LOGIN_URL!r}, which is no page here.",
+                hint="Set LOGIN_URL, to 'admin:login' or 'login_mobile:login', say.",
+                id="approvals.W004",
+            )
+        ]
+    return []
 
 
 @database_check(TAG)

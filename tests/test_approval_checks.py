@@ -54,6 +54,21 @@ def test_a_setting_is_a_function_or_its_path(settings):
     assert get_settings().STARTS_PER_HOUR is None
 
 
+@pytest.mark.parametrize(
+    ("login_url", "is_fine"),
+    [
+        ("/accounts/login/", False),
+        ("nowhere:login", False),
+        ("admin:login", True),
+        ("/admin/login/", True),
+        ("https://login.example.com/", True),
+    ],
+)
+def test_who_is_not_logged_in_finds_a_page(settings, login_url, is_fine):
+    settings.LOGIN_URL = login_url
+    assert ("approvals.W004" not in found()) == is_fine
+
+
 @pytest.mark.parametrize("schedule", [None, {}, {"other": {"task": "other", "schedule": 10.0}}])
 def test_the_sweep_is_not_scheduled(broker, schedule):
     broker.app.conf.beat_schedule = schedule
