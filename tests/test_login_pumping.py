@@ -239,6 +239,23 @@ class TestPauses:
         assert self.ask(front_end, [attacked(99)]) == [429]
         assert suspected == []
 
+    def test_codes_of_just_now_do_not_hide_those_that_were_used_before(self, front_end, suspected):
+        """Nobody can have entered the newest ones yet, of which there are enough to be judged alone."""
+        a_login(**{**GENEROUS, "cap_per_prefix": 20, "pause_prefix_after": 10})
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        self.use(0.9)
+        self.ask(front_end, [attacked(n) for n in range(10, 20)])
+        assert self.ask(front_end, [attacked(99)]) == [429]
+        assert suspected == []
+
+    def test_where_few_have_had_time_to_be_used_those_of_just_now_are_judged(self, front_end, suspected):
+        a_login(**{**GENEROUS, "cap_per_prefix": 20, "pause_prefix_after": 10})
+        self.ask(front_end, [attacked(n) for n in range(4)])
+        self.use(1.0)
+        self.ask(front_end, [attacked(n) for n in range(4, 20)])
+        assert self.ask(front_end, [attacked(99)]) == [403]
+        assert [(pause.reason, pause.sent, pause.used) for pause in suspected] == [("cap", 10, 0)]
+
     def test_texts_that_were_not_sent_are_none_that_are_not_used(self, front_end, suspected):
         a_login(**{**GENEROUS, "cap_per_prefix": 10, "allow_registration": False})
         self.ask(front_end, [attacked(n) for n in range(10)])
@@ -283,7 +300,7 @@ class TestPauses:
             assert known.log_in(attacked(n)).status_code == 200
         clock.shift(61)
         assert [known.ask(attacked(n)).status_code for n in range(2)] == [202, 202]
-        clock.shift(61)
+        clock.shift(121)
         assert suspected == []
         assert "login.cap_reached" not in caplog.text
         assert known.ask(attacked(0)).status_code == 429

@@ -49,6 +49,9 @@ def refuse_paused(login: MobileLogin, number: Number) -> None:
 def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
     """A cap of a day is reached. If its codes are not being used, that was no rush but an attack.
 
+    Those of just now are judged only where too few have had time to be used: in a rush nobody can have entered them
+    yet, and they would hide those that were used before.
+
     The cap of known browsers keeps people out whom no pause does, so the log says that it is reached. To resume what
     has paused begins it anew too. However many are refused, the log says it once an hour, and they are judged once in
     two minutes: there are no new codes to be judged, but some may have had time to be used by then.
@@ -65,8 +68,11 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
             if not _is_news(limits.cap_judged(kind, login.pk, value)):
                 continue
-            sample = _sample(login, scope, value, _left_in_time(login) | _asked_for_just_now(login))
-            if 2 * len(sample) >= min(_sample_size(login, scope), _cap(login, scope)):  # else most of them never left
+            enough = min(_sample_size(login, scope), _cap(login, scope)) / 2
+            sample = _sample(login, scope, value, _left_in_time(login))
+            if len(sample) < enough:
+                sample = _sample(login, scope, value, _left_in_time(login) | _asked_for_just_now(login))
+            if len(sample) >= enough:  # else most of them never left
                 _judge(login, scope, value, PauseReason.CAP, sample)
             is_judged = True
     return is_judged
