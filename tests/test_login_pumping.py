@@ -194,6 +194,15 @@ class TestPauses:
         assert self.ask(front_end, [attacked(n) for n in range(20, 22)]) == [202, 429]
         assert suspected == []
 
+    def test_what_the_provider_took_has_left_also_if_no_phone_got_it(self, front_end, suspected):
+        """Numbers that are made up get nothing either."""
+        a_login(**{**GENEROUS, "pause_prefix_after": 10})
+        self.ask(front_end, [attacked(n) for n in range(10)])
+        SmsMessage.objects.update(status="undelivered")
+        self.use(0.0)
+        self.ask(front_end, [attacked(99)])
+        assert len(suspected) == 1
+
     @pytest.mark.parametrize("state", ["waiting", "tried again"])
     def test_nor_in_one_that_goes_on(self, front_end, suspected, state):
         """Those who have asked just now are no rush where those before them have got nothing either."""

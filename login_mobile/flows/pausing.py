@@ -5,8 +5,9 @@ of which that holds pauses itself: after so many codes that have had time to be 
 reached. Then requests are refused there until somebody resumes it; all others go on.
 
 Only codes that have left in good time are judged, by the time since then: in an outage of workers or of the provider
-nobody can use any, and that is no attack. Nor are those of a login without registration: only accounts get them, and a
-pause would tell that a number among those asked for has one.
+nobody can use any, and that is no attack. What the provider has taken counts as left, also if a carrier did not deliver
+it: so it is where numbers are made up. Nor are those of a login without registration judged: only accounts get them,
+and a pause would tell that a number among those asked for has one.
 """
 
 import logging
@@ -28,7 +29,8 @@ from ..numbers import Number
 from ..rows import challenges, database, pauses
 from ..signals import pumping_suspected
 
-#: Not those in doubt, or tried again: whoever waits for such a text mostly waits in vain.
+#: Also undelivered: the provider took it. Not those in doubt, or tried again: whoever waits for such a text mostly waits
+#: in vain.
 _LEFT = (MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED)
 _ON_ITS_WAY = (MessageStatus.QUEUED, MessageStatus.SENDING)
 #: A code that has left just now is no sign of anything.
