@@ -241,6 +241,31 @@ class TestPauses:
         assert self.ask(front_end, [attacked(99)]) == [429]
         assert suspected == []
 
+    def test_nor_does_anybody_look_for_codes_to_judge_there(self, front_end):
+        """Each code to log in would read those of the whole day, of which none is judged."""
+        a_login(**{**GENEROUS, "cap_per_prefix": 2, "pause_prefix_after": 10, "allow_registration": False})
+        a_user(attacked(1))
+        client = front_end()
+        for n in range(2):
+            assert client.post("request", {"phone": attacked(n)}).status_code == 202
+        with CaptureQueriesContext(connection) as queries:
+            client.work()
+        assert not [query["sql"] for query in queries if "login_mobile_pause" in query["sql"]]
+        assert len(codes_sent(attacked(1))) == 1
+        with CaptureQueriesContext(connection) as queries:
+            assert client.post("request", {"phone": attacked(2)}).status_code == 429
+        assert not [query["sql"] for query in queries if "login_mobile_challenge" in query["sql"]]
+
+    def test_codes_to_add_numbers_are_judged_there_too(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_prefix_after": 10, "allow_registration": False})
+        for n in range(11):
+            client = front_end()
+            client.client.force_login(a_user())
+            assert client.post("number/request", {"phone": attacked(n)}).status_code == 202
+            client.work()
+            left(timedelta(minutes=3))
+        assert [(pause.reason, pause.sent, pause.used) for pause in suspected] == [("unused", 10, 0)]
+
     def test_a_rush_of_people_who_use_their_codes_is_only_throttled_at_the_cap(self, front_end, suspected):
         a_login(cap_per_prefix=10)
         self.ask(front_end, [attacked(n) for n in range(10)])

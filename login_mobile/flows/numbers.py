@@ -50,7 +50,7 @@ def request_number(
     is_same = own is not None and own.number == number.e164
     if own is not None and is_same and _opens_everywhere(own):
         # Counted like any other number, a known browser's too: else guesses would find out what the pages mask.
-        count_request(request, login, number, known=False, user=user)
+        count_request(request, login, number, Purpose.BIND, known=False, user=user)
         raise Refusal(ErrorCode.ALREADY_BOUND)
     purpose = Purpose.BIND if own is None or is_same else Purpose.CHANGE
     return open_challenge(request, login, number, purpose, user)

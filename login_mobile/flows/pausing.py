@@ -24,7 +24,7 @@ from sms_services.logs import log
 from .. import buckets, limits
 from ..choices import ChallengeState, PauseReason, PauseScope, Purpose, Sending
 from ..exceptions import ErrorCode, Refusal
-from ..models import MobileLogin, Pause
+from ..models import Challenge, MobileLogin, Pause
 from ..numbers import Number
 from ..rows import challenges, database, pauses
 from ..signals import pumping_suspected
@@ -48,7 +48,7 @@ def refuse_paused(login: MobileLogin, number: Number) -> None:
         raise Refusal(ErrorCode.PAUSED)
 
 
-def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
+def judge_after_cap(login: MobileLogin, number: Number, purpose: Purpose, full: Set[str]) -> bool:
     """A cap of a day is reached. If its codes are not being used, that was no rush but an attack.
 
     Those of just now are judged only where too few have had time to be used: in a rush nobody can have entered them
@@ -68,7 +68,7 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
             if kind == limits.KNOWN_CAPS[scope] and _is_news(limits.cap_reached(kind, login.pk, value)):
                 seen = _in_logs(scope, value)
                 log(logging.WARNING, "login.cap_reached", login=login.key, scope=scope.value, value=seen)
-            if not _is_news(limits.cap_judged(kind, login.pk, value)):
+            if not _is_judged(login, purpose) or not _is_news(limits.cap_judged(kind, login.pk, value)):
                 continue
             enough = min(_sample_size(login, scope), _cap(login, scope)) / 2
             sample = _sample(login, scope, value, _left_in_time(login))
@@ -80,13 +80,21 @@ def judge_after_cap(login: MobileLogin, number: Number, full: Set[str]) -> bool:
     return is_judged
 
 
-def judge(login: MobileLogin, country: str, prefix: str) -> None:
-    """A code is to leave: have enough of those before it been used?"""
+def judge(challenge: Challenge) -> None:
+    """Its code is to leave: have enough of those before it been used?"""
+    login = challenge.login
+    if not _is_judged(login, challenge.purpose):
+        return
     for scope in PauseScope:
-        value = _value(scope, country, prefix)
+        value = _value(scope, challenge.country, challenge.prefix)
         sample = _sample(login, scope, value, _left_in_time(login))
         if len(sample) >= _sample_size(login, scope):
             _judge(login, scope, value, PauseReason.UNUSED, sample)
+
+
+def _is_judged(login: MobileLogin, purpose: str) -> bool:
+    """A code to log in where nobody may register is no reason to look: codes like it are not judged."""
+    return login.allow_registration or purpose != Purpose.LOGIN
 
 
 def _is_news(counter: buckets.Counter) -> bool:

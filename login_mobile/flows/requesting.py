@@ -100,7 +100,7 @@ def open_challenge(
 ) -> PendingCode:
     """Count, store, and leave the rest to a worker."""
     known = known_device(request, number.e164)
-    count_request(request, login, number, known=known, user=user)
+    count_request(request, login, number, purpose, known=known, user=user)
     token = new_token()
     challenge = _store(login, number, purpose, user, token, known)
     ring([challenge.pk])
@@ -112,7 +112,9 @@ def open_challenge(
     )
 
 
-def count_request(request: HttpRequest, login: MobileLogin, number: Number, *, known: bool, user: Any = None) -> None:
+def count_request(
+    request: HttpRequest, login: MobileLogin, number: Number, purpose: Purpose, *, known: bool, user: Any = None
+) -> None:
     """Count that somebody asks for a code, if all limits allow it.
 
     Raises:
@@ -129,7 +131,7 @@ def count_request(request: HttpRequest, login: MobileLogin, number: Number, *, k
     try:
         if not known:  # the pumping of strangers does not lock the owner out
             refuse_paused(login, number)
-        _take(login, number, counters, known)
+        _take(login, number, purpose, counters, known)
     except buckets.Full as full:
         raise throttled(request, login, full) from None
     except Refusal as refusal:
@@ -137,11 +139,13 @@ def count_request(request: HttpRequest, login: MobileLogin, number: Number, *, k
         raise refused(request, login, refusal, reason) from None
 
 
-def _take(login: MobileLogin, number: Number, counters: Sequence[buckets.Counter], known: bool) -> None:
+def _take(
+    login: MobileLogin, number: Number, purpose: Purpose, counters: Sequence[buckets.Counter], known: bool
+) -> None:
     try:
         buckets.take(counters)
     except buckets.Full as full:
-        if judge_after_cap(login, number, {counter.kind for counter in full.full}) and not known:
+        if judge_after_cap(login, number, purpose, {counter.kind for counter in full.full}) and not known:
             refuse_paused(login, number)  # to wait does not help any more: also the first one is told so
         raise
 

@@ -71,7 +71,7 @@ def _without_text(challenge: Challenge) -> Sending | None:
     if challenge.purpose == Purpose.LOGIN and not login.allow_registration and not _is_known(challenge):
         return Sending.SUPPRESSED
     # A pause keeps requests out. What was promised before it is within the caps, and is sent.
-    judge(login, challenge.country, challenge.prefix)
+    judge(challenge)
     return None
 
 
