@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -344,7 +345,9 @@ class TestPauses:
         assert resume(suspected[0])
         assert known.ask(attacked(0)).status_code == 202
 
-    def test_however_many_are_refused_at_a_cap_it_is_judged_and_logged_once_an_hour(self, front_end, clock, caplog):
+    def test_however_many_are_refused_at_a_cap_it_is_judged_once_in_two_minutes_and_logged_once_an_hour(
+        self, front_end, clock, caplog
+    ):
         a_login(**{**GENEROUS, "cap_per_prefix": 1, "cap_per_country": 1, "pause_below_percent": 100, "send_pause": 30})
         known = front_end()
         assert known.log_in(attacked(0)).status_code == 200
@@ -353,13 +356,19 @@ class TestPauses:
         def reached() -> int:
             return sum("login.cap_reached" in record.getMessage() for record in caplog.records)
 
+        def is_judged() -> bool:
+            with CaptureQueriesContext(connection) as queries:
+                assert known.ask(attacked(0)).status_code == 429
+            return any("login_mobile_pause" in query["sql"] for query in queries)
+
         assert [known.ask(attacked(0)).status_code for _ in range(2)] == [202, 429]
         assert reached() == 2  # of the prefix, and of the country
-        with CaptureQueriesContext(connection) as queries:
-            assert known.ask(attacked(0)).status_code == 429
-        assert not [query["sql"] for query in queries if "login_mobile_pause" in query["sql"]]
-        clock.shift(3540)
-        assert known.ask(attacked(0)).status_code == 429
+        assert not is_judged()
+        clock.shift(121)
+        assert is_judged()
+        assert not is_judged()
+        clock.shift(3419)
+        assert is_judged()
         assert reached() == 2
         clock.shift(61)
         assert known.ask(attacked(0)).status_code == 429
@@ -385,6 +394,20 @@ class TestPauses:
             clients[n].ask(attacked(n))
         at_once([lambda n=n: clients[n].ask(attacked(n)) for n in range(10, 30)])
         assert len(suspected) == Pause.objects.count() == 1
+
+    def test_codes_that_leave_after_it_do_not_write_it_again(self, front_end, suspected):
+        a_login(**{**GENEROUS, "pause_prefix_after": 10})
+        clients = [front_end(address=f"203.0.{n}.7") for n in range(13)]
+        for n in range(10):
+            clients[n].ask(attacked(n))
+        left(timedelta(minutes=3))
+        for n in range(10, 13):
+            assert clients[n].post("request", {"phone": attacked(n)}).status_code == 202
+        with CaptureQueriesContext(connection) as queries:
+            clients[0].work()
+        assert len(suspected) == 1
+        assert sum(bool(re.match(r"INSERT INTO .login_mobile_pause\b", query["sql"])) for query in queries) == 1
+        assert [len(codes_sent(attacked(n))) for n in range(13)] == [1] * 13
 
     def test_nothing_but_the_prefix_is_told_to_the_log(self, front_end, caplog):
         a_login(cap_per_prefix=1)

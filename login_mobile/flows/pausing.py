@@ -29,8 +29,8 @@ from ..numbers import Number
 from ..rows import challenges, database, pauses
 from ..signals import pumping_suspected
 
-#: Also undelivered: the provider took it. Not those in doubt, or tried again: whoever waits for such a text mostly waits
-#: in vain.
+#: The provider took also those that are undelivered. Not those in doubt, or tried again: whoever waits for such a text
+#: mostly waits in vain.
 _LEFT = (MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED)
 _ON_ITS_WAY = (MessageStatus.QUEUED, MessageStatus.SENDING)
 #: A code that has left just now is no sign of anything.
@@ -163,11 +163,14 @@ def _judge(login: MobileLogin, scope: PauseScope, value: str, reason: PauseReaso
 
 
 def _pause(login: MobileLogin, scope: PauseScope, value: str, reason: PauseReason, sent: int, used: int) -> None:
+    key = Pause.key_of(login.pk, scope, value)
+    if pauses().filter(active_key=key).exists():
+        return  # codes that were promised before it still leave, and each is judged
     pause = Pause(
         login=login,
         scope=scope,
         value=value,
-        active_key=Pause.key_of(login.pk, scope, value),
+        active_key=key,
         reason=reason,
         sent=sent,
         used=used,
