@@ -44,6 +44,7 @@ class ErrorCode(models.TextChoices):
     REAUTHENTICATION_REQUIRED = "reauthentication_required", _("Please confirm first that it is you.")
     WRONG_PASSWORD = "wrong_password", _("This password is wrong.")
     NUMBER_TAKEN = "number_taken", _("This number belongs to another account.")
+    NUMBER_CHANGED = "number_changed", _("The number of your account has changed meanwhile. Please begin anew.")
     ALREADY_BOUND = "already_bound", _("This is your number already.")
     NO_NUMBER = "no_number", _("Your account has no phone number.")
 
@@ -70,6 +71,7 @@ STATUSES: Mapping[str, int] = {
     ErrorCode.NOT_AUTHENTICATED: 401,
     ErrorCode.REAUTHENTICATION_REQUIRED: 403,
     ErrorCode.NUMBER_TAKEN: 409,
+    ErrorCode.NUMBER_CHANGED: 409,
     ErrorCode.ALREADY_BOUND: 409,
     ErrorCode.NO_NUMBER: 409,
 }

@@ -552,7 +552,7 @@ class TestBinding:
         ada.work()
         assert proved(ada, THIRD).status_code == 200
         answer = ada.post("number/verify", {"challenge": first, "code": codes_sent(OTHER)[-1]})
-        assert error(answer) == (410, "used")
+        assert error(answer) == (409, "number_changed")
         assert MobileNumber.objects.get().number == THIRD
 
     def test_claims_that_are_not_verified_reserve_nothing(self, ada, front_end):
@@ -602,8 +602,8 @@ class TestBinding:
         ada.work()
         monkeypatch.setattr(numbers, "number_row", bound_meanwhile)
         assert error(ada.post("number/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})) == (
-            410,
-            "used",
+            409,
+            "number_changed",
         )
         assert MobileNumber.objects.get().number == OTHER
 
@@ -673,7 +673,7 @@ class TestChanging:
         # As the last step before the change, somebody looks whose the new number is.
         with just_before("SELECT", NUMBERS, "JOIN", do=lambda: MobileNumber.objects.update(number=THIRD)):
             answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(OTHER)[-1]})
-        assert error(answer) == (410, "used")
+        assert error(answer) == (409, "number_changed")
 
     def test_that_it_was_removed_meanwhile_is_told(self, ada, clock):
         MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
@@ -682,7 +682,7 @@ class TestChanging:
         ada.work()
         with just_before("UPDATE", NUMBERS, do=lambda: MobileNumber.objects.all().delete()):
             answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(NUMBER)[-1]})
-        assert error(answer) == (410, "used")
+        assert error(answer) == (409, "number_changed")
         assert newest().outcome == Outcome.REFUSED
 
     def test_what_was_put_in_its_place_meanwhile_is_not_removed(self, ada):

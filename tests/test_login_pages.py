@@ -688,6 +688,35 @@ def test_the_number_of_somebody_else_is_refused_after_its_code_only(ada):
     assert ada.user.mobile_number.number == NUMBER
 
 
+def test_a_code_to_add_a_number_leads_to_the_beginning_once_the_account_has_another(visitor, login):
+    """No new code in its place would do, as it is none to change a number."""
+    user = a_user(username="bob", password="correct horse")
+    visitor.login(username="bob", password="correct horse")
+    visitor.ask(url="/login/number/")
+    MobileNumber.objects.create(user=user, number=OTHER)
+    response = visitor.enter(url="/login/number/code/")
+    assert response.status_code == 409
+    assert "The number of your account has changed meanwhile." in text(response)
+    assert '<a class="login-button" href="/login/number/">Begin anew</a>' in response.content.decode()
+    assert "resend" not in response.content.decode()
+    assert visitor.get("/login/number/code/").url == "/login/number/"
+
+
+def test_no_code_is_sent_in_the_place_of_a_used_one(visitor, login):
+    visitor.ask(url="/login/?next=/sms/")
+    page = visitor.get(CODE).content.decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1]
+    Challenge.objects.update(state="used")  # in another tab
+    answers = [visitor.get(CODE)]
+    for data in ({"code": codes_sent(NUMBER)[-1]}, {"resend": "1"}):
+        answers.append(visitor.post(CODE, {"csrfmiddlewaretoken": token, **data}))
+    for answer in answers:
+        assert answer.status_code == 410
+        assert "This code has been used already." in text(answer)
+        assert '<a class="login-button" href="/login/?next=%2Fsms%2F">Begin anew</a>' in answer.content.decode()
+        assert "resend" not in answer.content.decode()
+
+
 def test_a_code_for_one_purpose_does_not_do_for_another(ada):
     ada.ask(OTHER, url="/login/number/")
     session = ada.session

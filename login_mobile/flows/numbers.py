@@ -67,8 +67,8 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
 
     Raises:
         Refusal: as ``verify_code`` before a right code; and ``not_authenticated``, ``reauthentication_required``,
-            ``number_taken``: it is somebody else's; ``used``: the account has got another one meanwhile, or lost the
-            one that this was to confirm.
+            ``number_taken``: it is somebody else's; ``number_changed``: the account has got another one meanwhile, or
+            lost the one that this was to confirm.
         OpenTransaction: a transaction is open.
     """
     user = require_recent(request)
@@ -78,7 +78,7 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
     own = _own(user)
     if own is not None and own.number != proof.challenge.phone_number and proof.challenge.purpose == Purpose.BIND:
         set_outcome(proof.challenge, Outcome.REFUSED)
-        raise Refusal(ErrorCode.USED)
+        raise Refusal(ErrorCode.NUMBER_CHANGED)
     try:
         if own is None:
             return _bind(request, proof, user)
@@ -147,7 +147,7 @@ def _overtaken(proof: Proof, user: Any, own: MobileNumber | None) -> Refusal | N
     if holder is not None and holder.user_id != user.pk:
         return Refusal(ErrorCode.NUMBER_TAKEN)
     if (now and now.number) != (own and own.number):
-        return Refusal(ErrorCode.USED)
+        return Refusal(ErrorCode.NUMBER_CHANGED)
     return None
 
 

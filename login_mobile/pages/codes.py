@@ -14,16 +14,22 @@ from ..api import CodeStatus, code_status, resend_code
 from ..choices import ChallengeState
 from ..exceptions import ErrorCode, Refusal
 from ..forms import CodeForm
-from .notices import NEW_CODE, TROUBLE, Notice, answer, refusal_page, waiting_time
+from .notices import ANOTHER_NUMBER, BEGIN_ANEW, NEW_CODE, TROUBLE, Notice, answer, refusal_page, waiting_time
 from .pending import Pending, forget, safe_next
 
 #: Refusals that are about what stands in the field.
 _OF_THE_FIELD = frozenset({ErrorCode.MALFORMED_CODE, ErrorCode.WRONG_CODE})
-#: Of the code itself: another one has to be asked for.
-_DEAD = frozenset({ErrorCode.EXPIRED, ErrorCode.USED, ErrorCode.REPLACED, ErrorCode.TOO_MANY_ATTEMPTS})
+#: Of the code itself: another one can be sent in its place.
+_DEAD = frozenset({ErrorCode.EXPIRED, ErrorCode.REPLACED, ErrorCode.TOO_MANY_ATTEMPTS})
 #: After a right code: there is nothing to be entered any more.
 _FINAL = frozenset(
-    {ErrorCode.NOT_ALLOWED, ErrorCode.SECOND_PROOF_REQUIRED, ErrorCode.NUMBER_TAKEN, ErrorCode.NO_NUMBER}
+    {
+        ErrorCode.NOT_ALLOWED,
+        ErrorCode.SECOND_PROOF_REQUIRED,
+        ErrorCode.NUMBER_TAKEN,
+        ErrorCode.NUMBER_CHANGED,
+        ErrorCode.NO_NUMBER,
+    }
 )
 _SENT_ANEW = "login_mobile_sent_anew"
 
@@ -50,6 +56,8 @@ def code_page(request: HttpRequest, way: Way) -> HttpResponse:
         return HttpResponseRedirect(reverse(way.start))
     shown = _Shown(request, way, pending, status)
     if request.method != "POST":
+        if status.state == ChallengeState.USED:
+            return _over(shown, Refusal(ErrorCode.USED))
         return shown.page(CodeForm.of(status), _news(request, status))
     if "resend" in request.POST:
         return _resend(shown)
@@ -61,9 +69,9 @@ def code_page(request: HttpRequest, way: Way) -> HttpResponse:
     except Refusal as refusal:
         if refusal.code in _FINAL:
             forget(request, way.name)
-            next_url = safe_next(request, pending.next)
-            back = _start(way, config=pending.config, next=next_url)
-            return refusal_page(request, refusal, back=back, next_url=next_url)
+            return _over(shown, refusal)
+        if refusal.code == ErrorCode.USED:  # not forgotten: the request that used it may be ending this session
+            return _over(shown, refusal)
         if refusal.code in _OF_THE_FIELD:
             form.refuse("code", refusal.message)
             return shown.page(form, None, refusal)
@@ -100,8 +108,6 @@ def _problem(status: CodeStatus) -> ErrorCode | None:
     """Why it is of no use to enter this code."""
     if status.state == ChallengeState.REPLACED:
         return ErrorCode.REPLACED
-    if status.state == ChallengeState.USED:
-        return ErrorCode.USED
     if not status.expires_in:
         return ErrorCode.EXPIRED
     return None if status.attempts_left else ErrorCode.TOO_MANY_ATTEMPTS
@@ -132,12 +138,22 @@ class _Shown:
         return answer(self.request, "code.html", context, refusal)
 
 
+def _over(shown: _Shown, refusal: Refusal) -> HttpResponse:
+    """No code is sent in the place of this one; the way can be begun anew."""
+    next_url = safe_next(shown.request, shown.pending.next)
+    back = _start(shown.way, config=shown.pending.config, next=next_url)
+    label = BEGIN_ANEW if refusal.code in (ErrorCode.USED, ErrorCode.NUMBER_CHANGED) else ANOTHER_NUMBER
+    return refusal_page(shown.request, refusal, back=back, back_label=label, next_url=next_url)
+
+
 def _resend(shown: _Shown) -> HttpResponse:
     """Have another code sent. Too early, the page says when."""
     request, way = shown.request, shown.way
     try:
         anew = resend_code(request, shown.pending.token)
     except Refusal as refusal:
+        if refusal.code == ErrorCode.USED:
+            return _over(shown, refusal)
         return shown.page(CodeForm.of(shown.status), Notice.of(refusal), refusal)
     replace(shown.pending, token=anew.token).keep(request, way.name)
     request.session[_SENT_ANEW] = True

@@ -39,6 +39,7 @@ class Notice:
 
 
 ANOTHER_NUMBER = _("Try another number")
+BEGIN_ANEW = _("Begin anew")
 NEW_CODE = Notice("good", _("A new code is on its way. The one before is of no use any more."))
 TROUBLE = Notice(
     "wait", _("It seems that texts do not arrive at the moment. Wait a little, then have a new code sent.")

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ..exceptions import ErrorCode, Refusal
 from ..privacy import private
 from ..transactions import outside_transactions
-from .notices import refusal_page
+from .notices import BEGIN_ANEW, refusal_page
 from .pending import given_next
 
 Page = Callable[..., HttpResponse]
@@ -34,9 +34,8 @@ class _Csrf(CsrfViewMiddleware):
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         super()._reject(request, reason)  # type: ignore[misc] # its line in the log
-        return refusal_page(
-            request, Refusal(ErrorCode.CSRF, message=_TOO_OLD), back=_anew(request), back_label=_("Begin anew")
-        )
+        refusal = Refusal(ErrorCode.CSRF, message=_TOO_OLD)
+        return refusal_page(request, refusal, back=_anew(request), back_label=BEGIN_ANEW)
 
 
 def _anew(request: HttpRequest) -> str:
