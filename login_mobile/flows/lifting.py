@@ -1,6 +1,5 @@
 """What an admin takes back: pauses, and used-up limits."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -9,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 from .. import limits
 from ..addresses import named
 from ..models import MobileNumber, Pause
-from ..rows import challenges, database, pauses
+from ..rows import database, pauses
 
 
 def resume(pause: Pause, by: Any = None) -> bool:
@@ -24,7 +23,7 @@ def resume(pause: Pause, by: Any = None) -> bool:
 def lift_limits(number: str) -> int:
     """Let a number ask for codes and enter them again, whatever was used up. Permission: ``unblock_mobilelogin``.
 
-    So may the users who have it, or have asked for a code to it within the last day.
+    So may the user who has it. Users who have only asked for codes to it keep what they have used up.
 
     Args:
         number: E.164.
@@ -32,10 +31,8 @@ def lift_limits(number: str) -> int:
     Returns:
         how many limits that were.
     """
-    users = set(MobileNumber.objects.using(database()).filter(number=number).values_list("user", flat=True))
-    asked = challenges().filter(phone_number=number, created_at__gt=timezone.now() - timedelta(days=1))
-    users |= set(asked.exclude(user=None).values_list("user", flat=True))
-    return limits.lift(number, users)
+    owners = MobileNumber.objects.using(database()).filter(number=number).values_list("user", flat=True)
+    return limits.lift(number, owners)
 
 
 def lift_address_limits(address: str) -> int:
