@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 from django.utils import timezone
@@ -115,6 +116,16 @@ def test_every_form_needs_its_token(login, broker):
         assert "Please begin anew." in text(refused)
         assert f'href="{url}"' in refused.content.decode()
     assert not Challenge.objects.exists()
+
+
+def test_a_project_with_a_view_for_that_answers_itself(login, broker, settings):
+    settings.CSRF_FAILURE_VIEW = f"{__name__}.our_csrf_failure"
+    refused = Visitor(broker.work).post("/login/", {"phone": NUMBER})
+    assert (refused.status_code, text(refused)) == (418, "Ours.")
+
+
+def our_csrf_failure(request, reason=""):
+    return HttpResponse("Ours.", status=418)
 
 
 def test_a_tab_that_was_left_open_while_somebody_logged_in_leads_on(visitor, login):

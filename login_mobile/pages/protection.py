@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import global_settings, settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -30,10 +31,12 @@ _TOO_OLD = _(
 
 
 class _Csrf(CsrfViewMiddleware):
-    """Django's check, with an answer in our words."""
+    """Django's check, with an answer in our words, unless the project has a view of its own for that."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
-        super()._reject(request, reason)  # type: ignore[misc] # its line in the log
+        response: HttpResponse = super()._reject(request, reason)  # type: ignore[misc] # with its line in the log
+        if settings.CSRF_FAILURE_VIEW != global_settings.CSRF_FAILURE_VIEW:
+            return response
         refusal = Refusal(ErrorCode.CSRF, message=_TOO_OLD)
         return refusal_page(request, refusal, back=_anew(request), back_label=BEGIN_ANEW)
 
