@@ -690,6 +690,28 @@ class TestChanging:
             assert error(ada.post("number/remove")) == (409, "no_number")
         assert MobileNumber.objects.get().user_id == ada.user_id
 
+    @pytest.mark.parametrize("phone", [OTHER, NUMBER])
+    @pytest.mark.parametrize("act", ["remove", "withdraw"])
+    def test_a_code_from_before_a_number_was_taken_away_brings_none_back(self, ada, no_pause, act, phone):
+        MobileNumber.objects.update(last_used_at=timezone.now() - timedelta(days=91))
+        challenge = ada.post("number/request", {"phone": phone}).json()["challenge"]
+        ada.work()
+        if act == "remove":
+            assert ada.post("number/remove").status_code == 204
+        else:
+            assert withdraw_number(MobileNumber.objects.get())
+        answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(phone)[-1]})
+        assert error(answer) == (410, "replaced")
+        assert not MobileNumber.objects.exists()
+
+    def test_nor_does_one_that_is_entered_at_that_moment(self, ada):
+        challenge = ada.post("number/request", {"phone": OTHER}).json()["challenge"]
+        ada.work()
+        with just_before("SELECT", NUMBERS, do=lambda: withdraw_number(MobileNumber.objects.get())):
+            answer = ada.post("number/verify", {"challenge": challenge, "code": codes_sent(OTHER)[-1]})
+        assert error(answer) == (410, "replaced")
+        assert not MobileNumber.objects.exists()
+
     @pytest.mark.parametrize("act", ["change", "remove", "withdraw"])
     def test_without_its_notice_nothing_is_changed(self, ada, act):
         """Whoever did not do it would never hear of it."""

@@ -60,7 +60,8 @@ def request_number(
 def confirm_number(request: HttpRequest, token: object, code: object) -> MobileNumber:
     """Compare the code of ``request_number``: from now on the number is the account's.
 
-    The old number, if there was one, gets a notice.
+    The old number, if there was one, gets a notice. A code that was asked for before a number was removed or withdrawn
+    from the account is ``replaced``.
 
     Returns:
         the account's number.
@@ -73,9 +74,9 @@ def confirm_number(request: HttpRequest, token: object, code: object) -> MobileN
     """
     user = require_recent(request)
     proof = prove(request, token, code, _PURPOSES)
+    own = _own(user)  # before the code is used: whoever takes the number away after this is noticed, or ends the code
     if not challenges().filter(pk=proof.challenge.pk).use(timezone.now()):
         raise dead(proof.challenge)
-    own = _own(user)
     if own is not None and own.number != proof.challenge.phone_number and proof.challenge.purpose == Purpose.BIND:
         set_outcome(proof.challenge, Outcome.REFUSED)
         raise Refusal(ErrorCode.NUMBER_CHANGED)
@@ -131,10 +132,14 @@ def withdraw_number(row: MobileNumber) -> bool:
 
 @sensitive_variables()
 def _take_away(row: MobileNumber, user: Any, login: MobileLogin | None, reason: str) -> bool | None:
-    """Delete a number and queue its notice, or neither; returns whether there is a notice. ``None``: it was gone."""
+    """Delete a number and queue its notice, or neither; returns whether there is a notice. ``None``: it was gone.
+
+    What the account had begun with a number is over: no code that was asked for before brings one back.
+    """
     with transaction.atomic(using=database()):
         if not delete_unchanged(MobileNumber.objects.using(database()).filter(pk=row.pk, number=row.number)):
             return None
+        challenges().filter(user=user, purpose__in=_PURPOSES).replace()
         told = send_notice(login, row.number)
         facts = {"login": login, "user": user, "number": row.number, "reason": reason}
         transaction.on_commit(lambda: number_removed.send_robust(MobileNumber, **facts), using=database(), robust=True)
