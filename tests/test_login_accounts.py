@@ -14,7 +14,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY, aauthenticate, authenticate, get_user_model
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
-from django.db import IntegrityError, OperationalError, connection, connections
+from django.db import DataError, IntegrityError, OperationalError, connection, connections
 from django.db.models.signals import pre_delete, pre_save
 from django.http import HttpResponse
 from django.utils import timezone
@@ -153,10 +153,21 @@ class TestRegistering:
         """The database's own words may hold the number."""
         settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.name_sake"}
         a_user(username="former")
-        with pytest.raises(UnusableFactory, match="break a constraint") as failed:
+        with pytest.raises(UnusableFactory, match="the database does not take") as failed:
             front_end().log_in()
         assert failed.value.__suppress_context__
         assert not MobileNumber.objects.exists()
+        assert newest().outcome == Outcome.REFUSED
+
+    @pytest.mark.parametrize(("factory", "raised"), [("too_long", UnusableFactory), ("failing_factory", KeyError)])
+    def test_a_code_whose_user_cannot_be_made_is_refused(self, front_end, login, settings, factory, raised):
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.{factory}"}
+        with pytest.raises(raised) as failed:
+            front_end().log_in()
+        assert NUMBER not in str(failed.value)
+        assert failed.value.__suppress_context__ == (raised is UnusableFactory)
+        assert (newest().state, newest().outcome) == (ChallengeState.USED, Outcome.REFUSED)
+        assert not User.objects.exists()
 
     @pytest.mark.parametrize("factory", ["staff_factory", "superuser_factory", "unsaved_factory"])
     def test_a_factory_that_makes_staff_or_nobody_is_refused(self, front_end, login, settings, factory):
@@ -165,6 +176,19 @@ class TestRegistering:
         assert client.log_in().status_code == 500
         assert not User.objects.exists()
         assert client.user_id is None
+        assert newest().outcome == Outcome.REFUSED
+
+
+def too_long(*, number: str, **kwargs: Any) -> User:
+    """SQLite would take it; the others name the value."""
+    if connection.vendor == "sqlite":
+        raise DataError(f"{number} is too long.")
+    return User.objects.create_user(number * 20)
+
+
+def failing_factory(**kwargs: Any) -> User:
+    User.objects.create_user("half")
+    raise KeyError("profile")
 
 
 def our_factory(*, number: str, nickname: str, login: Any) -> User:
@@ -1086,6 +1110,15 @@ class TestReviewNumbers:
         assert error(client.verify(challenge, wrong(self.CODE))) == (400, "wrong_code")
         assert client.verify(challenge, self.CODE).json()["created"] is True
         assert error(client.verify(challenge, self.CODE)) == (410, "used")
+
+    @pytest.mark.parametrize(("factory", "raised"), [("too_long", UnusableFactory), ("failing_factory", KeyError)])
+    def test_it_is_refused_where_its_user_cannot_be_made(self, front_end, settings, factory, raised):
+        settings.LOGIN_MOBILE = {"USER_FACTORY": f"{__name__}.{factory}"}
+        client = front_end()
+        with pytest.raises(raised):
+            client.verify(client.challenge(), self.CODE)
+        assert (newest().state, newest().outcome) == (ChallengeState.USED, Outcome.REFUSED)
+        assert not User.objects.exists()
 
     def test_a_session_ends_when_its_account_is_made_staff(self, front_end):
         client = front_end()

@@ -1,11 +1,13 @@
 """After a right code: whose number it is, who is made, and who gets in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY, authenticate
 from django.contrib.auth import login as start_session
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -134,14 +136,14 @@ def _let_reviewer_in(request: HttpRequest, proof: Proof, nickname: object) -> Ve
     _use(proof)
     if created:
         try:
-            with transaction.atomic(using=database()):
+            with _making_a_user(proof):
                 user = make_user(review.number, name, proof.login)
                 rows = ReviewNumber.objects.using(database()).filter(pk=review.pk, user=None)
                 if not rows.update(user=user):  # another code was faster: it is its account
                     transaction.set_rollback(True, using=database())
                     created = False
         except IntegrityError:
-            raise _factory_failed() from None
+            raise _factory_failed(proof) from None
         if not created:
             user = _account_of(review)
             if user is None:  # deleted meanwhile, or somebody in it has proved a number
@@ -172,7 +174,7 @@ def _register(
     name = _nickname(proof, nickname)
     _use(proof)
     try:
-        with transaction.atomic(using=database()):
+        with _making_a_user(proof):
             if instead_of is not None:
                 _detach(instead_of)
             user = make_user(proof.challenge.phone_number, name, proof.login)
@@ -182,7 +184,7 @@ def _register(
         # Somebody else who has the number was faster, with a code of their own: it is their account now.
         winner = number_row(proof.challenge.phone_number)
         if winner is None or _is_recycled(request, proof, winner):
-            raise _factory_failed() from None  # nobody was
+            raise _factory_failed(proof) from None  # nobody was
         return _let_in(request, proof, winner)
     end_claims(row.number)
     if instead_of is not None:
@@ -195,9 +197,28 @@ def _register(
     return _welcome(request, proof, verified)
 
 
-def _factory_failed() -> UnusableFactory:
+@contextmanager
+def _making_a_user(proof: Proof) -> Iterator[None]:
+    """All that is written for a new user, or nothing: then the code has let nobody in, and its row says so.
+
+    ``IntegrityError`` is the caller's: somebody else may have been faster.
+    """
+    try:
+        with transaction.atomic(using=database()):
+            yield
+    except IntegrityError:
+        raise
+    except DataError:
+        raise _factory_failed(proof) from None
+    except Exception:
+        set_outcome(proof.challenge, Outcome.REFUSED)
+        raise
+
+
+def _factory_failed(proof: Proof) -> UnusableFactory:
     """In the place of the database's own words, which may hold the number."""
-    return UnusableFactory("The user factory makes users that break a constraint of the database.")
+    set_outcome(proof.challenge, Outcome.REFUSED)
+    return UnusableFactory("The user factory makes users that the database does not take.")
 
 
 def _detach(row: MobileNumber) -> None:
