@@ -392,6 +392,14 @@ class TestBinding:
                 break
         assert error(mallory.verify(mine, code)) == (400, "wrong_code")
 
+    def test_the_configuration_that_is_named_is_read_once(self, front_end, login):
+        """And once more as that of the code: it may have been switched off since the code was asked for."""
+        client = front_end()
+        challenge = client.challenge()
+        with CaptureQueriesContext(connection) as queries:
+            assert client.verify(challenge, codes_sent(NUMBER)[-1], config="main").status_code == 200
+        assert sum(bool(re.search(r"FROM .login_mobile_mobilelogin\b", query["sql"])) for query in queries) == 2
+
     def test_another_configuration_does_not_take_it(self, front_end, login):
         a_login(key="second", name="Second", is_default=False)
         client = front_end()

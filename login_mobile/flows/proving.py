@@ -67,7 +67,7 @@ def prove(
         raise
     current = get_login(challenge.login)
     _count_address(request, current)
-    if challenge.purpose not in purposes or (login is not None and get_login(login).pk != current.pk):
+    if challenge.purpose not in purposes or not _is_by(login, current):
         raise Refusal(ErrorCode.UNKNOWN_CHALLENGE)
     entered = parse_code(code, challenge.code_length)
     failure = _take_failure(request, challenge, current)
@@ -83,6 +83,13 @@ def prove(
         raise Refusal(ErrorCode.WRONG_CODE if challenge.attempts_left else ErrorCode.TOO_MANY_ATTEMPTS)
     buckets.give_back(failure)
     return Proof(challenge, current, is_review=challenge.sending == Sending.REVIEW)
+
+
+def _is_by(login: MobileLogin | str | None, current: MobileLogin) -> bool:
+    """Whether the configuration that was named is this one, which was read just now."""
+    if isinstance(login, MobileLogin):
+        return login.pk == current.pk
+    return login is None or get_login(login).pk == current.pk
 
 
 def _count_address(request: HttpRequest, login: MobileLogin) -> None:
