@@ -207,6 +207,24 @@ def check_policies(using: str) -> list[CheckMessage]:
     ]
 
 
+@database_check(TAG)
+def check_staff(using: str) -> list[CheckMessage]:
+    """Members of staff stay logged in by a login that was switched off: whoever throws the kill switch may be one."""
+    from .models import MobileLogin
+
+    for_staff = MobileLogin.objects.using(using).filter(allow_staff=True)
+    if not for_staff or any(login.is_active for login in for_staff):
+        return []
+    names = ", ".join(f"“{login}”" for login in for_staff)
+    return [
+        checks.Warning(
+            f"Staff who logged in by phone number stay logged in, by logins that are switched off: {names}.",
+            hint="That is meant for a while. To end their sessions, untick “staff may log in” there.",
+            id="login_mobile.W007",
+        )
+    ]
+
+
 def _active(using: str) -> list[Any]:
     """The configurations that are in use."""
     from .models import MobileLogin

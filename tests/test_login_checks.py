@@ -174,6 +174,18 @@ class TestPolicies:
         MobileLogin.objects.filter(pk=lax.pk).update(is_active=False)
         assert "login_mobile.W005" not in found("default")
 
+    def test_w007_one_that_is_switched_off_keeps_staff_in(self, broker, db):
+        off = a_login(allow_staff=True)
+        assert "login_mobile.W007" not in found("default")
+        MobileLogin.objects.filter(pk=off.pk).update(is_active=False)
+        assert "switched off: “Main”." in found("default")["login_mobile.W007"].msg
+        a_login(key="other", name="Other", is_default=False)
+        assert "login_mobile.W007" in found("default")
+        MobileLogin.objects.filter(key="other").update(allow_staff=True)
+        assert "login_mobile.W007" not in found("default")
+        MobileLogin.objects.update(allow_staff=False)
+        assert "login_mobile.W007" not in found("default")
+
     def test_what_opens_no_accounts_may_differ(self, broker, db):
         a_login()
         a_login(key="shop", is_default=False, cap_per_day=10, allow_registration=False, ask_nickname=True)
