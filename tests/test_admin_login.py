@@ -8,11 +8,12 @@ from html import unescape
 
 import pytest
 import time_machine
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import ResolverMatch, reverse
 from django.utils import timezone
 
 from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScope, Sending
@@ -761,6 +762,75 @@ def test_code_requests_go_with_the_account_or_the_login_that_is_deleted(admin_cl
     assert "doesn't have permission" not in unescape(admin_client.get(url).content.decode())
     assert admin_client.post(url, {"post": "yes"}).status_code == 302
     assert not Challenge.objects.exists()
+
+
+@pytest.mark.parametrize("by", ["its page", "the list"])
+def test_what_goes_with_a_login_is_counted_where_there_may_be_thousands(admin_client, login, by):
+    """Listed are its name and its review numbers."""
+    for n in range(3):
+        challenge(login, number(n))
+    pause = Pause.objects.create(login=login, scope="country", value="CN", reason="unused")
+    review = ReviewNumber.objects.create(login=login, number=OTHER, valid_until=timezone.now())
+    other = a_login(key="other", name="Other", is_default=False)
+    kept = challenge(other)
+    if by == "its page":
+        url, data = reverse("admin:login_mobile_mobilelogin_delete", args=[login.pk]), {}
+    else:
+        url = reverse("admin:login_mobile_mobilelogin_changelist")
+        data = {"action": "delete_selected", "_selected_action": [login.pk]}
+    with CaptureQueriesContext(connection) as queries:
+        response = admin_client.post(url, data) if data else admin_client.get(url)
+    page = unescape(response.content.decode())
+    assert dict(response.context["model_count"]) == {
+        "mobile logins": 1,
+        "review numbers": 1,
+        "code requests": 3,
+        "pauses": 1,
+    }
+    assert "Mobile login: Main" in page
+    assert f"Review number: {review}" in page
+    assert str(pause) not in page
+    assert "Code request: " not in page
+    read = [query["sql"] for query in queries if "login_mobile_challenge" in query["sql"]]
+    assert ["COUNT(*)" in sql for sql in read] == [True]
+    admin_client.post(url, {**data, "post": "yes"})
+    assert list(MobileLogin.objects.all()) == [other]
+    assert list(Challenge.objects.all()) == [kept]
+    assert not Pause.objects.exists()
+    assert not ReviewNumber.objects.exists()
+
+
+def test_whoever_may_not_delete_review_numbers_deletes_no_login_that_has_one(staff_client, login):
+    ReviewNumber.objects.create(login=login, number=OTHER, valid_until=timezone.now())
+    url = reverse("admin:login_mobile_mobilelogin_delete", args=[login.pk])
+    client = staff_client("view_mobilelogin", "delete_mobilelogin")
+    assert "review number" in client.get(url).content.decode()
+    assert client.post(url, {"post": "yes"}).status_code == 403
+    client = staff_client("view_mobilelogin", "delete_mobilelogin", "delete_reviewnumber")
+    challenge(login)
+    assert client.post(url, {"post": "yes"}).status_code == 302
+    assert not MobileLogin.objects.exists()
+
+
+@pytest.mark.parametrize("model", [Challenge, Pause])
+@pytest.mark.parametrize(
+    ("namespace", "name", "may"),
+    [
+        ("admin", "auth_user_delete", True),
+        ("admin", "auth_user_changelist", True),
+        ("admin", "auth_user_change", False),
+        ("admin", "login_mobile_{}_delete", False),
+        ("admin", "login_mobile_{}_changelist", False),
+        ("shop", "auth_user_delete", False),
+        ("", "auth_user_delete", False),
+        ("", None, False),
+    ],
+)
+def test_they_are_deleted_along_with_others_on_pages_of_admin_only(rf, model, namespace, name, may):
+    request = rf.get("/")
+    name = name and name.format(model._meta.model_name)
+    request.resolver_match = ResolverMatch(print, (), {}, name, namespaces=[namespace])
+    assert admin.site.get_model_admin(model).has_delete_permission(request) is may
 
 
 def test_who_may_not_see_code_requests_does_not_find_them_in_the_index(staff_client, login):
