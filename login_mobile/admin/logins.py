@@ -29,9 +29,10 @@ from ..addresses import client_address
 from ..api import can_send_notice, lift_address_limits, lift_limits, send_test_code
 from ..countries import by_name, country_name
 from ..exceptions import Refusal
-from ..models import MobileLogin
+from ..models import Challenge, MobileLogin, Pause
 from ..rows import database
 from ..transactions import outside_transactions
+from .deleting import deleted_with_counts
 from .figures import SPANS, Figures
 from .forms import (
     AddsCodeTemplates,
@@ -208,6 +209,10 @@ class MobileLoginAdmin(admin.ModelAdmin):
         _warn_of_default(request)
         if problem := obj.template.problem_with(obj.sms_service):
             messages.warning(request, problem)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Code requests and pauses are counted: there may be thousands of them, too many for a page."""
+        return deleted_with_counts(objs, request, self.admin_site, counted=(Challenge, Pause))
 
     def delete_model(self, request: HttpRequest, obj: MobileLogin) -> None:
         super().delete_model(request, obj)
