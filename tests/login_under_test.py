@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 
 from login_mobile import limits
@@ -103,6 +104,22 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(run, calls))
+
+
+@contextmanager
+def just_before(*words: str, do: Callable[[], Any]) -> Iterator[None]:
+    """Somebody else does something just before the first statement that has all these words."""
+    done: list[bool] = []
+
+    def wrapped(execute: Any, sql: str, *more: Any) -> Any:
+        if not done and all(word in sql for word in words):
+            done.append(True)
+            do()
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(wrapped):
+        yield
+    assert done
 
 
 class FrontEnd:

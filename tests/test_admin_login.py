@@ -22,7 +22,7 @@ from login_mobile.signals import number_removed
 from login_mobile.warning import warn_of_logins
 from sms_services.choices import Purpose, TemplateStatus
 from sms_services.models import AlibabaCloudSms, SandboxSms, SmsMessage, SmsTemplate, TemplateCode, TwilioSms
-from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, number
+from tests.login_under_test import NUMBER, OTHER, TEXT, a_login, a_user, codes_sent, just_before, number
 from tests.services_under_test import create_service
 from tests.simulators import Sign
 from tests.test_template_import import import_url, press
@@ -698,6 +698,29 @@ def test_a_number_that_is_taken_away_gets_a_notice_and_a_signal(
     assert (notice.phone_number, notice.purpose) == (NUMBER, Purpose.NOTIFICATION)
 
 
+@pytest.mark.parametrize("by", ["its page", "the list"])
+def test_a_number_that_was_changed_meanwhile_is_not_said_to_be_deleted(admin_client, login, broker, by):
+    ada, bob = a_user(NUMBER, username="ada").mobile_number, a_user(OTHER, username="bob").mobile_number
+    url = "/admin/login_mobile/mobilenumber/"
+    with just_before(
+        "UPDATE",
+        MobileNumber._meta.db_table,
+        do=lambda: MobileNumber.objects.filter(pk=ada.pk).update(number="+12065550125"),
+    ):
+        if by == "its page":
+            answer = admin_client.post(f"{url}{ada.pk}/delete/", {"post": "yes"}, follow=True)
+        else:
+            data = {"action": "delete_selected", "_selected_action": [ada.pk, bob.pk], "post": "yes"}
+            answer = admin_client.post(url, data, follow=True)
+    assert answer.redirect_chain == [(url, 302)]
+    said = [(message.level_tag, str(message)) for message in answer.context["messages"]]
+    left = "1 number was changed or taken away by somebody else meanwhile, and was left as it is."
+    taken = [("success", "1 number was taken away.")] if by == "the list" else []
+    assert said == [*taken, ("warning", left)]
+    assert set(MobileNumber.objects.all()) == ({ada} if by == "the list" else {ada, bob})
+    assert [entry.object_id for entry in LogEntry.objects.all()] == [str(bob.pk)] * len(taken)
+
+
 def test_only_who_may_see_numbers_learns_that_one_is_taken(staff_client, login, broker):
     a_user(NUMBER)
     url = "/admin/login_mobile/reviewnumber/add/"
@@ -865,6 +888,15 @@ def test_a_form_that_is_saved_does_not_undo_the_kill_switch(admin_client, login)
     assert answer.status_code == 302
     login.refresh_from_db()
     assert (login.name, login.is_active) == ("Renamed", False)
+
+
+def test_a_login_that_is_deleted_while_its_form_is_saved_is_said_to_be(admin_client, login):
+    with just_before("UPDATE", MobileLogin._meta.db_table, do=lambda: MobileLogin.objects.all().delete()):
+        answer = admin_client.post(reverse(CHANGE, args=[login.pk]), form_of(login, name="Renamed"))
+    assert answer.url == reverse("admin:login_mobile_mobilelogin_changelist")
+    [said] = warnings_of(admin_client.get(answer.url))
+    assert said == "Somebody has deleted this login meanwhile, so nothing was saved."
+    assert not LogEntry.objects.exists()
 
 
 def template_form(template: SmsTemplate, codes=(), **changes):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +45,7 @@ from tests.login_under_test import (
     at_once,
     codes_sent,
     error,
+    just_before,
     newest,
     wrong,
 )
@@ -79,22 +79,6 @@ def heard() -> Any:
     yield said
     for name, receive in receivers:
         getattr(signals, name).disconnect(receive)
-
-
-@contextmanager
-def just_before(*words: str, do: Callable[[], Any]) -> Iterator[None]:
-    """Somebody else does something just before the first statement that has all these words."""
-    done: list[bool] = []
-
-    def wrapped(execute: Any, sql: str, *more: Any) -> Any:
-        if not done and all(word in sql for word in words):
-            done.append(True)
-            do()
-        return execute(sql, *more)
-
-    with connection.execute_wrapper(wrapped):
-        yield
-    assert done
 
 
 NUMBERS = MobileNumber._meta.db_table

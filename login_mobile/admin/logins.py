@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten
 from django.core.exceptions import PermissionDenied
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -65,6 +66,10 @@ DEFAULT_IS_OFF = _(
     "The default login “%s” is switched off: where a front end names none, nobody can log in. Switch it on, or tick "
     "“Default” on another."
 )
+
+
+class _Gone(Exception):
+    """The login whose form was open was deleted meanwhile."""
 
 
 @admin.register(MobileLogin)
@@ -191,6 +196,13 @@ class MobileLoginAdmin(admin.ModelAdmin):
     def first_country(self, login: MobileLogin) -> str:
         return country_name(login.default_region)
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except _Gone:  # what was written along with it is undone
+            messages.warning(request, _("Somebody has deleted this login meanwhile, so nothing was saved."))
+            return HttpResponseRedirect(reverse("admin:login_mobile_mobilelogin_changelist"))
+
     def save_model(self, request: HttpRequest, obj: MobileLogin, form: Any, change: bool) -> None:
         if not change and not MobileLogin.objects.filter(is_default=True).exists():
             obj.is_default = True
@@ -198,6 +210,8 @@ class MobileLoginAdmin(admin.ModelAdmin):
             obj.is_active = False
             messages.info(request, _("It is switched off. Somebody who may switch logins has to switch it on."))
         replaced = MobileLogin.objects.filter(is_default=True).exclude(pk=obj.pk).first() if obj.is_default else None
+        if change and not MobileLogin.objects.using(database()).filter(pk=obj.pk).update(key=F("key")):
+            raise _Gone
         if change:  # all but the switch, which somebody may have thrown since this row was read
             fields = [field for field in obj._meta.concrete_fields if not (field.primary_key or field.generated)]
             obj.save(update_fields=[field.name for field in fields if field.name != "is_active"])
