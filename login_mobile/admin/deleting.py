@@ -49,7 +49,8 @@ def deleted_with_counts(
 
     listed = collector.nested(named)
     protected = [named(obj) for obj in collector.protected]
-    numbers = {model: len(rows) for model, rows in collector.model_objs.items()} | counts
+    numbers: dict[Any, int] = {model: len(rows) for model, rows in collector.model_objs.items()}
+    numbers |= counts
     return listed, {model._meta.verbose_name_plural: number for model, number in numbers.items()}, lacking, protected
 
 

@@ -64,7 +64,10 @@ class MobileNumberAdmin(SaysWhenEmpty, SearchesNumbers, admin.ModelAdmin):
         if not withdraw_number(obj):
             raise _Gone
 
-    @admin.action(description=delete_selected.short_description, permissions=["delete"])
+    @admin.action(
+        description=delete_selected.short_description,  # type: ignore[attr-defined]
+        permissions=["delete"],
+    )
     def delete_selected(self, request: HttpRequest, queryset: Any) -> Any:
         """Django's own, but for what is recorded and said: only what was still there to be taken away."""
         *_listed, lacking, protected = self.get_deleted_objects(queryset, request)
@@ -82,7 +85,7 @@ class MobileNumberAdmin(SaysWhenEmpty, SearchesNumbers, admin.ModelAdmin):
     def _withdraw(self, request: HttpRequest, number: MobileNumber) -> bool:
         if not withdraw_number(number):
             return False
-        self.log_deletions(request, [number])
+        self.log_deletions(request, [number])  # type: ignore[arg-type] # any rows that have keys
         return True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
