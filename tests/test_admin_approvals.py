@@ -1,8 +1,10 @@
 """Processes and their steps in admin."""
 
 import re
+from html import unescape
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -206,6 +208,9 @@ def test_a_test_is_sent_through_the_steps_service(admin_client, process, sandbox
     assert response.context["sent"].status == "sent"
     assert "Zoë asks you to approve: Travel" in SandboxMessage.objects.get().text.reveal()
     sent = response.context["sent"]
+    record = LogEntry.objects.get()
+    assert record.get_edited_object() == node
+    assert record.change_message == f"Test sent as message {sent.pk}."
     assert reverse("admin:sms_services_smsmessage_change", args=[sent.pk]) in response.text
 
     # Nobody else learns the outcome, nor does anybody by a message's id.
@@ -213,6 +218,106 @@ def test_a_test_is_sent_through_the_steps_service(admin_client, process, sandbox
     address = response.redirect_chain[-1][0]
     admin_client.force_login(User.objects.create_superuser("other"))
     assert admin_client.get(address).context["sent"] is None
+
+
+def link_of_test(page):
+    """Where the form of a step leads to test what is chosen."""
+    found = re.search(r'<a href="([^"]*)"[^>]*>Send test SMS</a>', page)
+    return found and unescape(found[1])
+
+
+@pytest.fixture
+def test_data():
+    return {"phone_number": "+1 206 555 0100", "processTitle": "Travel", "userNick": "Zoë"}
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_test_is_sent_of_what_is_chosen_and_not_saved(admin_client, process, sandbox, template, is_new, test_data):
+    node = None
+    page = reverse("admin:approvals_node_add")
+    if not is_new:
+        node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+        page = reverse("admin:approvals_node_change", args=[node.pk])
+    else:
+        assert link_of_test(admin_client.get(f"{page}?process={process.pk}").text) is None, "nothing is chosen"
+    other = SandboxSms.objects.create(key="other", name="Other")
+    words = SmsTemplate.objects.create(key="new", name="New", text="New: ${processTitle} of ${userNick}")
+    data = node_data(process, sms_service=other.pk, sms_template=words.pk, _refresh="text")
+    url = link_of_test(admin_client.post(page, data).text)
+    shown = admin_client.get(url)
+    assert "“New” through Other:" in shown.text
+    assert shown.context["form"].initial["processTitle"] == "Travel request"
+    action = unescape(re.search(r'<form method="post" action="(/admin/approvals[^"]*)"', shown.text)[1])
+    assert action == url
+    assert not SandboxMessage.objects.exists()
+    sent = admin_client.post(action, test_data, follow=True)
+    assert sent.context["sent"].service_id == other.pk
+    assert "“New” through Other:" in sent.text
+    assert SandboxMessage.objects.get().text.reveal() == "New: Travel of Zoë"
+    record = LogEntry.objects.get()
+    assert record.get_edited_object() == (process if is_new else node)
+    assert record.change_message == f"Test sent as message {sent.context['sent'].pk}."
+    assert list(Node.objects.values_list("sms_service", flat=True)) == ([] if is_new else [sandbox.pk])
+
+
+def test_what_a_step_cannot_text_is_not_sent_as_a_test(admin_client, process, sandbox, template, test_data):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    alibaba = AlibabaCloudSms.objects.create(key="main", name="Main", **ALIBABA)
+    inactive = SandboxSms.objects.create(key="off", name="Off", is_active=False)
+    amount = SmsTemplate.objects.create(key="amount", name="Amount", text="${processTitle} ${userNick} ${amount}")
+    code = SmsTemplate.objects.create(key="code", name="Code", text=TEXT, purpose="otp")
+    pages = [reverse("admin:approvals_node_test", args=[node.pk])]
+    pages.append(reverse("admin:approvals_node_test_new", args=[process.pk]))
+    for url in pages:
+        for service, chosen, words in (
+            (sandbox, amount, "must take exactly ${processTitle}, ${userNick}"),
+            (sandbox, code, "one-time codes"),
+            (alibaba, template, "has no template code for “Main”"),
+            (inactive, template, "deactivated"),
+        ):
+            address = f"{url}?service={service.pk}&template={chosen.pk}"
+            assert service == inactive or words in unescape(admin_client.get(address).text)
+            assert words in "".join(admin_client.post(address, test_data).context["form"].non_field_errors())
+        for query in (
+            f"service={sandbox.pk}",
+            f"template={template.pk}",
+            "service=9999&template=x",
+            "service=&template=",
+        ):
+            assert admin_client.get(f"{url}?{query}").status_code == 404
+            assert admin_client.post(f"{url}?{query}", test_data).status_code == 404
+    assert admin_client.get(pages[1]).status_code == 404
+    assert not SandboxMessage.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_who_may_not_choose_a_text_tests_only_what_is_stored(client, process, sandbox, template, is_new, test_data):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    other = SmsTemplate.objects.create(key="new", name="New", text=TEXT)
+    name, pk = ("approvals_node_test_new", process.pk) if is_new else ("approvals_node_test", node.pk)
+    url = f"{reverse(f'admin:{name}', args=[pk])}?service={sandbox.pk}&template={other.pk}"
+    needed = "add_node" if is_new else "change_node"
+    staff = a_person("ed", is_staff=True)
+    client.force_login(staff)
+    permit(staff, "send_test_smsservice", *({"view_node", "add_node", "change_node"} - {needed}))
+    assert client.get(url).status_code == 403
+    assert client.post(url, test_data).status_code == 403
+    permit(staff, needed)
+    assert client.post(url, test_data).status_code == 403
+    assert not SandboxMessage.objects.exists()
+    permit(staff, "send_test_smsservice", needed)
+    assert client.post(url, test_data).status_code == 302
+    assert SandboxMessage.objects.count() == 1
+
+
+def test_who_only_looks_at_a_step_tests_what_is_stored(client, process, sandbox, template):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    staff = a_person("ed", is_staff=True)
+    client.force_login(staff)
+    permit(staff, "send_test_smsservice", "view_node")
+    page = client.get(reverse("admin:approvals_node_change", args=[node.pk])).text
+    assert link_of_test(page) == reverse("admin:approvals_node_test", args=[node.pk])
 
 
 def test_who_may_not_send_tests_sends_none(client, process, sandbox, template):

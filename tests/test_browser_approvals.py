@@ -205,6 +205,39 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
     assert SmsTemplate.objects.count() == 2
 
 
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
+def test_a_step_that_is_not_saved_yet_sends_a_test_of_what_is_chosen(page, live_server, log_in, admin_user, window):
+    process = Process.objects.create(key="travel", title="Travel request")
+    SandboxSms.objects.create(key="sandbox", name="Sandbox")
+    for name in ("First", "Second"):
+        text = name + ": ${processTitle} of ${userNick}"
+        SmsTemplate.objects.create(key=name.lower(), name=name, purpose="approval", text=text)
+    page.set_viewport_size(window)
+    log_in(admin_user)
+    page.goto(f"{live_server.url}/admin/approvals/node/add/?process={process.pk}")
+    page.fill("#id_title", "Finance looks at it")
+    link = page.locator("#approvals-text").get_by_role("link", name="Send test SMS")
+    page.select_option("#id_sms_service", label="Sandbox")
+    expect(link).to_have_count(0)
+    for name in ("First", "Second"):
+        page.select_option("#id_sms_template", label=name)
+        expect(page.locator("#approvals-text")).to_contain_text(f"{name}: Travel request of Alex")
+    assert_fits_its_window(page)
+    with page.expect_popup() as opened:
+        link.click()
+    test = opened.value
+    expect(test.locator(".sms-wording")).to_have_text("Second: ${processTitle} of ${userNick}")
+    assert_fits_its_window(test)
+    assert texts() == []
+    test.fill("#id_phone_number", "+1 206 555 0100")
+    test.get_by_role("button", name="Send").click()
+    expect(test.get_by_role("status")).to_contain_text("Outcome: Sent")
+    assert_fits_its_window(test)
+    assert texts() == [("+12065550100", "Second: Travel request of admin")]
+    expect(page.locator("#id_title")).to_have_value("Finance looks at it")
+    assert not Node.objects.exists()
+
+
 def test_a_slow_answer_takes_no_template_away_that_was_made_meanwhile(page, live_server, log_in, admin_user):
     process = Process.objects.create(key="travel", title="Travel request")
     SandboxSms.objects.create(key="sandbox", name="Sandbox")

@@ -21,8 +21,8 @@ class ChoosesText:
 
     def prepare(self: Any) -> None:
         """To be called when all fields are there."""
-        self.chosen_service: SmsService | None = _row(SmsService, self._chosen_pk("sms_service"))
-        self.chosen_template: SmsTemplate | None = _row(SmsTemplate, self._chosen_pk("sms_template"))
+        self.chosen_service: SmsService | None = row_of(SmsService, self._chosen_pk("sms_service"))
+        self.chosen_template: SmsTemplate | None = row_of(SmsTemplate, self._chosen_pk("sms_template"))
         services = SmsService.objects.non_polymorphic().values_list("pk", "name", "is_active")
         self.fields["sms_service"].choices = [("", "---------"), *map(_service_choice, services)]
         self.fields["sms_template"].choices = [("", "---------"), *self._template_choices()]
@@ -85,7 +85,8 @@ def _service_choice(row: tuple[int, str, bool]) -> tuple[int, str]:
     return pk, name if is_active else _("%(service)s (deactivated)") % {"service": name}
 
 
-def _row(model: Any, pk: Any) -> Any:
+def row_of(model: Any, pk: Any) -> Any:
+    """The row with this primary key, however it was given; ``None`` where there is none."""
     text = str(pk or "")
     is_key = text.isascii() and text.isdecimal() and len(text) <= 18
     return model.objects.filter(pk=int(text)).first() if is_key else None

@@ -20,7 +20,7 @@ from .choosing import ChoosesText
 from .durations import duration_field
 from .people import KIND_OF_FIELD, Finding, find_view, people_field
 from .rules import RuleInline, registered_field
-from .testing import SendsTests, may_send_test
+from .testing import SendsTests, may_send_test, test_url
 
 _DURATIONS = {
     "remind_after": _("Approvers who have not acted by then are reminded, once. Empty: nobody is."),
@@ -99,6 +99,7 @@ class NodeAdmin(SendsTests, admin.ModelAdmin):
         return [
             path("find/", self.admin_site.admin_view(find_view), name="approvals_find"),
             path("<int:pk>/test/", self.test_url_view, name="approvals_node_test"),
+            path("add/<int:process_pk>/test/", self.test_url_view, name="approvals_node_test_new"),
             *super().get_urls(),
         ]
 
@@ -142,10 +143,13 @@ class NodeAdmin(SendsTests, admin.ModelAdmin):
         context |= {
             "title": _("Add a step") if node is None else _("Change step"),
             "process": process,
-            "may_send_test": node is not None and node.sms_service_id and may_send_test(request),
         }
         if "sms_service" in form.fields:
             context |= {"preview": form.preview(process.title), "warnings": form.warnings(), "chooses_text": True}
+            if may_send_test(request):
+                context["test_url"] = test_url(process, node, form.chosen_service, form.chosen_template)
+        else:
+            context["may_send_test"] = node is not None and node.sms_service_id and may_send_test(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
