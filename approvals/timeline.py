@@ -227,4 +227,4 @@ def _sentence(event: Event, titles: Mapping[str, str]) -> str:
 
 
 def _names(event: Event) -> str:
-    return ", ".join(str(other.get("name", "")) for other in event.others)
+    return _(", ").join(str(other.get("name", "")) for other in event.others)

@@ -320,6 +320,13 @@ class TestSearch:
             counts.append(len(queries))
         assert counts == [7, 7, 6]  # where a message is found, its retries are looked up
 
+    @pytest.mark.parametrize(("permissions", "offered"), [([VIEW], False), ([VIEW, REVEAL], True)])
+    def test_the_box_offers_what_whoever_looks_can_search_for(self, client, permissions, offered):
+        log_in(client, *permissions)
+        page = client.get(LIST).content.decode()
+        assert ("A whole phone number" in page) is offered
+        assert "rovider&#x27;s message id" in page
+
 
 class TestAddresses:
     """No address holds what somebody searches for."""

@@ -50,7 +50,7 @@ class TaskInline(Rows):
 class AboutOthers:
     @admin.display(description=_("about"))
     def about(self, event: Event) -> str:
-        return ", ".join(str(other.get("name", "")) for other in event.others) or EMPTY
+        return str(_(", ")).join(str(other.get("name", "")) for other in event.others) or EMPTY
 
 
 class EventInline(AboutOthers, Rows):

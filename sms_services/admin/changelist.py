@@ -16,7 +16,7 @@ from ..models import SmsMessage
 from ..models.messages import SmsMessageQuerySet
 from .dates import Choice, DrillDown, Period, days_with_messages
 from .retry import retries_of_each
-from .search import POSITIONS, Search
+from .search import POSITIONS, REVEAL, Search, search_help
 
 DATE = "created"
 BEFORE, AFTER, END = POSITIONS
@@ -51,6 +51,7 @@ class MessageChangeList(ChangeList):
             for name in POSITIONS:
                 self.filter_params.pop(name, None)
             self.search = Search.at(request, self.query) or Search()
+            self.search_help_text = search_help(may_reveal=request.user.has_perm(REVEAL))
         try:
             self.period = Period.parse(self.params.get(DATE, ""))
         except (ValueError, TypeError, OverflowError) as error:

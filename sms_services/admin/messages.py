@@ -11,7 +11,6 @@ from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -29,7 +28,7 @@ from .filters import FailedTryFilter, ServiceFilter, TemplateFilter
 from .read_only import ReadOnly
 from .retry import RETRY, Retries, link_to, may_be_retried, retries_of_each, retry_of, why_not
 from .reveal import Reveals, refuse_unless
-from .search import REVEAL, Search, Searches, search_help, without_unreadable_search
+from .search import REVEAL, Search, Searches, without_unreadable_search
 from .times import exactly
 
 #: What may stand in the list's query string. Django would allow any lookup of any field, such as
@@ -90,7 +89,6 @@ class SmsMessageAdmin(Searches, Reveals, Retries, Exports, ReadOnly, admin.Model
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("provider_message_id",)
-    search_help_text = lazy(search_help, str)()
     actions = ("retry_selected",)
     inlines = (SmsAttemptInline,)
     fieldsets = (

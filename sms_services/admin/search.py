@@ -100,8 +100,10 @@ class Search:
         return mask(self.phone_number) if self.phone_number else self.message_id
 
 
-def search_help() -> str:
+def search_help(*, may_reveal: bool) -> str:
     """Below the search box."""
+    if not may_reveal:
+        return str(_("A provider's message id."))
     what = _("A whole phone number, or a provider's message id.")
     return f"{what} {notation_help()}"
 

@@ -105,6 +105,11 @@ class Migration(migrations.Migration):
                 ('next_at', models.FloatField(default=0.0)),
                 ('line_at', models.FloatField(default=0.0)),
             ],
+            options={
+                'verbose_name': 'rate limit',
+                'verbose_name_plural': 'rate limits',
+                'default_permissions': (),
+            },
         ),
         migrations.CreateModel(
             name='TwilioSms',

@@ -1,6 +1,7 @@
 """The state of a service's rate limit, shared by all processes and hosts."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .services import SmsService
 
@@ -14,6 +15,11 @@ class ServicePace(models.Model):
     service = models.OneToOneField(SmsService, models.CASCADE, primary_key=True, related_name="+")
     next_at = models.FloatField(default=0.0)
     line_at = models.FloatField(default=0.0)
+
+    class Meta:
+        verbose_name = _("rate limit")
+        verbose_name_plural = _("rate limits")
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"pace of service {self.service_id}"
