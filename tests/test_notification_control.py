@@ -113,6 +113,54 @@ def test_who_is_left_out_while_a_worker_takes_it_ends_its_lease(broker, text):
     assert expanding._Expansion(taken).run(until=0.0) is False
 
 
+class TestLeavingOutWhoSharesANumber:
+    """Possible where numbers stand in a field of the host's own, as they are not unique there."""
+
+    @pytest.fixture
+    def pair(self, settings):
+        settings.NOTIFICATIONS = {"PHONE_NUMBER": "last_name"}
+        return [a_person("ada", last_name=number_of(1)), a_person("bob", last_name="+86 138 0000 0001")]
+
+    def test_the_text_leaves_for_whoever_still_needs_it(self, broker, text, pair, django_assert_max_num_queries):
+        sent = tell([*pair, a_person("cleo", last_name=number_of(2))])
+        broker.work("sms")
+        assert states(sent) == {"ada": QUEUED, "bob": "duplicate", "cleo": QUEUED}
+        ada, _bob = pair
+        cleo = User.objects.get(username="cleo")
+        with django_assert_max_num_queries(14):
+            assert omit(sent.pk, [ada.pk, cleo.pk])
+        assert states(sent) == {"ada": QUEUED, "bob": "duplicate", "cleo": SKIPPED}
+        work_all(broker)
+        assert states(sent)["ada"] == SENT
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_nothing_leaves_once_nobody_needs_it(self, broker, text, pair, at_once):
+        sent = tell(pair)
+        broker.work("sms")
+        pks = [user.pk for user in pair]
+        if not at_once:
+            assert omit(sent.pk, pks[:1])
+        assert omit(sent.pk, pks)
+        assert states(sent) == {"ada": SKIPPED, "bob": "duplicate"}
+
+    def test_nor_when_the_other_has_another_number_by_now(self, broker, text, pair):
+        sent = tell(pair)
+        broker.work("sms")
+        User.objects.filter(username="bob").update(last_name=number_of(3))
+        assert omit(sent.pk, [pair[0].pk])
+        assert states(sent) == {"ada": SKIPPED, "bob": "duplicate"}
+
+    def test_one_who_is_resolved_only_later_needs_it_too(self, broker, text, pair, small_pages, monkeypatch):
+        monkeypatch.setattr("notifications.expansion.pages.PAGE", 1)
+        sent = tell(pair)
+        broker.work("sms")
+        assert states(sent) == {"ada": QUEUED}
+        assert not omit(sent.pk, [pair[0].pk])
+        moments_later(sent)
+        work_all(broker)
+        assert states(sent) == {"ada": SENT, "bob": "duplicate"}
+
+
 def tell(users, **options):
     return notify(**{"service": "sandbox", "template": "news", "users": users, **options})
 
