@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F, Model, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from sms_services.choices import BatchState
@@ -21,7 +22,7 @@ from sms_services.models import SmsBatch, SmsService, SmsTemplate, current_servi
 
 from .audience import audience_of, check_existence
 from .bell import ring_for, ring_for_queued
-from .choices import NotificationStatus
+from .choices import STOPPED, NotificationStatus
 from .composing import checked_call
 from .exceptions import InvalidTime, NothingToRetry, WrongStatus
 from .expansion.ending import skip_too_late
@@ -40,6 +41,11 @@ Users = QuerySet[Any] | Iterable[Any] | Model | int | str
 Departments = QuerySet[Department] | Iterable[Department | int] | Department | int
 Roles = QuerySet[Group] | Iterable[Group | int] | Group | int
 
+#: Why what failed of a notification that was stopped is not retried; the log says the same of each message.
+_STOPPED_WORDS: Mapping[str, Any] = {
+    NotificationStatus.PAUSED: gettext_lazy("This notification is paused. Resume it first."),
+    NotificationStatus.CANCELLED: gettext_lazy("This notification was cancelled. Send a new one instead."),
+}
 #: Seconds for which whoever cancels skips messages; a worker skips the rest.
 _PATIENCE = 2.0
 
@@ -186,7 +192,7 @@ def retry_failed(notification: Notification | int, *, created_by: Any = None) ->
     Raises:
         Notification.DoesNotExist: there is none.
         NothingToRetry: nothing failed that was not retried.
-        WrongStatus: an earlier retry of it has not come to all its messages yet.
+        WrongStatus: it is paused or was cancelled, or an earlier retry of it has not come to all its messages yet.
         InvalidTime: its ``expires_at`` has passed.
         InactiveService: its service is deactivated.
     """
@@ -260,6 +266,8 @@ def _let_others_pass(stopped: Notification) -> None:
 
 
 def _check_retryable(old: Notification) -> None:
+    if old.status in STOPPED:
+        raise WrongStatus(str(_STOPPED_WORDS[old.status]))
     if old.has_expired(timezone.now()):
         raise InvalidTime(_("The time after which nothing may be sent has passed already."))
     if notifications().filter(retry_of=old.pk, expanded_at=None).exists():

@@ -14,6 +14,10 @@ class NotificationStatus(models.TextChoices):
     FINISHED = "finished", _("Finished")
 
 
+#: Somebody has stopped these: nothing of them leaves, nor is anything of them retried.
+STOPPED = (NotificationStatus.PAUSED, NotificationStatus.CANCELLED)
+
+
 class NotificationProblem(models.TextChoices):
     """Why the recipients of a notification cannot be resolved for now. Each label is for those who run it."""
 

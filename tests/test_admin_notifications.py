@@ -368,6 +368,18 @@ class TestButtons:
         again = admin_client.post(page_of(notification, "retry"), {"confirmed": "1"}, follow=True)
         assert "Nothing failed that was not retried" in words_of(again)
 
+    @pytest.mark.parametrize("step", ["pause", "cancel"])
+    def test_what_was_stopped_is_not_retried(self, admin_client, news, step):
+        notification = told(people(3))
+        put(notification, failed=1)
+        assert f"/{notification.pk}/retry/" in admin_client.get(page_of(notification)).content.decode()
+        admin_client.post(page_of(notification, step), {"confirmed": "1"})
+        assert f"/{notification.pk}/retry/" not in admin_client.get(page_of(notification)).content.decode()
+        answer = admin_client.post(page_of(notification, "retry"), {"confirmed": "1"}, follow=True)
+        said = {"pause": "is paused. Resume it first.", "cancel": "was cancelled. Send a new one instead."}
+        assert f"This notification {said[step]}" in words_of(answer)
+        assert Notification.objects.count() == 1
+
     def test_a_retry_says_whom_it_is_for_and_hides_only_values(self, client, sandbox):
         create_template(key="alarm", text="${name}, ${device} fails")
         notification = told(people(2), template="alarm", variables={"name": F("first_name"), "device": "Pump 1"})

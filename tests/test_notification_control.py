@@ -563,6 +563,33 @@ class TestRetry:
         with pytest.raises(InactiveService):
             retry_failed(sent)
 
+    def test_what_was_stopped_is_not_retried_as_the_log_does_not(self, broker, text):
+        sent = tell([a_person("refused", "+12065550151"), *people(2)])
+        broker.work("sms")
+        (task,) = broker.take()
+        deliver_messages(task.args[0][:1])
+        for stop, words in ((pause, "paused"), (cancel, "cancelled")):
+            stop(sent)
+            with pytest.raises(WrongStatus, match=words):
+                retry_failed(sent)
+            with pytest.raises(RetryRefused, match=words):
+                retry_message(SmsMessage.objects.get(status=MessageStatus.FAILED))
+        work_all(broker)
+        assert now(sent).finished_at is not None
+        with pytest.raises(WrongStatus, match="cancelled"):
+            retry_failed(sent)
+        assert Notification.objects.count() == 1
+
+    def test_what_was_paused_is_retried_once_it_goes_on(self, broker, text):
+        sent = tell([a_person("refused", "+12065550151"), *people(2)])
+        broker.work("sms")
+        broker.work("sms")
+        pause(sent)
+        resume(sent)
+        retry = retry_failed(sent)
+        work_all(broker)
+        assert states(retry) == {"refused": MessageStatus.FAILED}
+
     def test_two_at_once_make_one(self, sent, broker):
         broker.app.conf.update(task_always_eager=False)
         retry_failed(sent)

@@ -24,7 +24,7 @@ from sms_services.advice import advice_on
 from sms_services.choices import ErrorKind, MessageStatus, SkipReason
 from sms_services.models import SmsMessage, SmsService
 
-from ..choices import NotificationStatus
+from ..choices import STOPPED, NotificationStatus
 from ..expansion import pages
 from ..models import Notification, Recipient
 from ..models.notifications import Counts
@@ -336,7 +336,9 @@ def page_parts(request: HttpRequest, progress: Progress, *, with_failures: bool 
 
 
 def _may_retry(progress: Progress) -> bool:
-    """Whether anything failed that was not retried yet."""
+    """Whether anything failed that was not retried yet, of one that nobody has stopped."""
+    if progress.notification.status in STOPPED:
+        return False
     failed = progress.counts[MessageStatus.FAILED] or progress.counts[MessageStatus.UNDELIVERED]
     return bool(failed) and pages.failures_of(progress.notification).exists()
 
