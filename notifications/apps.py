@@ -8,7 +8,7 @@ class NotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, noticing, objecting  # noqa: F401
+        from . import checks, freezing, noticing, objecting  # noqa: F401
 
     def make_waiting_texts(self) -> None:
         """For tests with ``sms_outbox``: the work of the workers that a test does not have."""

@@ -5,7 +5,8 @@ and can be interrupted anywhere. A message that is not settled is never deleted,
 
 What other apps' rows have to do with a message is decided by their foreign keys' ``on_delete``: rows go, or let go, in
 the transaction of their message. Such a foreign key needs its index, as every batch looks along it. What others protect
-(``PROTECT``, ``RESTRICT``) stays, however old it is.
+(``PROTECT``, ``RESTRICT``) stays, however old it is, and so do messages of batches that a receiver of
+``batches_outdated`` keeps.
 """
 
 import time
@@ -20,6 +21,7 @@ from .delivery.rows import messages
 from .keyset import Position
 from .models import SandboxMessage, SmsAttempt, SmsMessage
 from .retention import SANDBOX, retention
+from .signals import batches_outdated
 
 BATCH = 1_000
 #: A message that is retried at the very moment of its deletion makes a batch fail: the next try sees the retry.
@@ -32,7 +34,7 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[s
 
     Args:
         batch_size: messages of one transaction.
-        dry_run: only count.
+        dry_run: only count, with what others protect or keep.
 
     Yields:
         after each batch what it was of, a purpose or ``sandbox``, and how many went (with ``dry_run``: would).
@@ -47,7 +49,7 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[s
         else:
             batches = _message_batches(name, now - age, batch_size)
         for model, pks in batches:
-            yield name, len(pks) if dry_run else _delete(model, pks)
+            yield name, len(pks) if dry_run else _delete(model, _not_kept(model, pks))
 
 
 Batch = tuple[type[SmsMessage] | type[SandboxMessage], Sequence[int]]
@@ -73,6 +75,18 @@ def _sandbox_batches(before: datetime, size: int) -> Iterator[Batch]:
     while old := [pk for pk, received_at in rows if received_at < before]:
         yield SandboxMessage, old
         rows = list(texts.filter(pk__gt=rows[-1][0]).values_list("pk", "received_at")[:size])
+
+
+def _not_kept(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> Sequence[int]:
+    """Those that no other app keeps; each has heard that they go."""
+    if model is not SmsMessage:
+        return pks
+    batches = dict(messages().filter(pk__in=pks, batch__isnull=False).values_list("pk", "batch"))
+    if not batches:
+        return pks
+    answers = batches_outdated.send(SmsMessage, batches=set(batches.values()))
+    kept = {batch for _receiver, answer in answers for batch in answer or ()}
+    return [pk for pk in pks if batches.get(pk) not in kept]
 
 
 def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> int:

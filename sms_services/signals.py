@@ -1,4 +1,4 @@
-"""Signals. All but the last two have ``message`` (an ``SmsMessage``).
+"""Signals. All but the last three have ``message`` (an ``SmsMessage``).
 
 The first two are sent after the commit, by a worker or by whoever called ``send_message``; a failing receiver harms
 nobody. Receivers are called per message: keep them short.
@@ -20,6 +20,10 @@ retry_requested = Signal()
 #: A worker has done its part for messages of batches. Gets ``batches``, their ids. Sent once per task, also where some
 #: of its messages are to be tried again.
 batches_delivered = Signal()
+
+#: The purge has come to messages of batches and deletes them next. Gets ``batches``, their ids. A receiver writes down
+#: what it needs of them, and returns the ids of those whose messages are to stay. Its errors end the purge.
+batches_outdated = Signal()
 
 #: Somebody has changed services or templates in admin. Gets ``services`` and ``templates``, as they are now. A receiver
 #: returns a list of what cannot be sent by them, in sentences that admin shows as warnings; a failing one is logged.

@@ -15,6 +15,7 @@ from notifications.api import cancel, notify, pause, resume, retry_failed
 from notifications.choices import NotificationStatus
 from notifications.exceptions import NothingToRetry, WrongStatus
 from notifications.expansion import expanding
+from notifications.freezing import freeze_figures
 from notifications.models import Notification, Recipient, SuppressedNumber
 from notifications.omitting import omit
 from notifications.purging import purge
@@ -666,6 +667,68 @@ class TestPurge:
         assert SmsBatch.objects.get().state == BatchState.OPEN
         assert sum(purge()) == 1
         assert not SmsBatch.objects.exists()
+
+
+class TestFiguresOfShortRetention:
+    """Messages that are purged before receipts can no longer come."""
+
+    @pytest.fixture(params=[1, 2])
+    def days(self, request, sms_settings):
+        sms_settings(RETENTION_DAYS={"notification": request.param})
+        return request.param
+
+    def age(self, days: int) -> None:
+        """All of it is so old, and a minute."""
+        moment = timezone.now() - timedelta(days=days, minutes=1)
+        SmsMessage.objects.update(created_at=moment, sent_at=moment)
+        Notification.objects.filter(finished_at__isnull=False).update(created_at=moment, finished_at=moment)
+
+    @pytest.mark.parametrize("ended", ["as long ago", "lately"])
+    def test_they_are_those_of_before_the_purge(self, eager, text, days, ended):
+        sent = tell([a_person("refused", "+12065550151"), a_person("without"), *people(3)])
+        SmsMessage.objects.filter(status=SENT).apply_receipt(MessageStatus.DELIVERED)
+        before, segments = sent.counts(), sent.segments()
+        assert (before["delivered"], before["failed"], before["skipped"], segments) == (3, 1, 1, 3)
+        self.age(days)
+        if ended == "lately":
+            Notification.objects.update(finished_at=timezone.now())
+        (_purpose, count), *_rest = purge_messages(batch_size=2)
+        assert (count, _rest) == (2, [("notification", 2)])
+        assert not SmsMessage.objects.exists()
+        assert (now(sent).counts(), now(sent).segments()) == (before, segments)
+        moments_later(sent, finished_at=timezone.now() - timedelta(days=3))
+        assert (now(sent).counts(), now(sent).segments()) == (before, segments)
+
+    def test_a_worker_that_counts_too_late_changes_nothing(self, eager, text, days):
+        sent = tell(people(3))
+        self.age(days)
+        known_before = now(sent)
+        list(purge_messages())
+        freeze_figures(known_before)
+        assert (now(sent).counts()["sent"], now(sent).segments()) == (3, 3)
+
+    def test_what_has_not_ended_stays_whole(self, broker, text, days):
+        sent = tell(people(3))
+        broker.work("sms")
+        (task,) = broker.take()
+        deliver_messages(task.args[0][:2])
+        pause(sent)
+        self.age(days)
+        list(purge_messages(dry_run=True))
+        assert [count for _purpose, count in purge_messages()] == [0]
+        assert sent.counts()["total"] == 3
+        resume(sent)
+        work_all(broker)
+        assert now(sent).finished_at is not None
+        self.age(days)
+        assert [count for _purpose, count in purge_messages()] == [3]
+        assert (now(sent).counts()["sent"], now(sent).counts()["total"]) == (3, 3)
+
+    def test_a_dry_run_freezes_nothing(self, eager, text, days):
+        sent = tell(people(3))
+        self.age(days)
+        assert [count for _purpose, count in purge_messages(dry_run=True)] == [3]
+        assert now(sent).final_counts is None
 
 
 def test_a_missing_key_holds_up_and_forgets_nothing(broker, sandbox, sms_settings, settings, caplog):

@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sms_services import tasks
-from sms_services.models import MessageReveal, SandboxMessage, SmsAttempt, SmsMessage
+from sms_services.models import MessageReveal, SandboxMessage, SmsAttempt, SmsBatch, SmsMessage
 from sms_services.purging import purge
+from sms_services.signals import batches_outdated
 from tests.log_messages import a_failed_try, a_message, a_service, many_messages
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -218,6 +219,28 @@ def related(transactional_db):
     apps.clear_cache()
 
 
+def test_an_app_hears_which_batches_go_and_may_keep_some():
+    kept, other = SmsBatch.objects.create(), SmsBatch.objects.create()
+    stays, _goes, _of_none = old(11, batch=kept), old(11, batch=other), old(11)
+    old(1, batch=SmsBatch.objects.create())
+    heard = []
+
+    def keep(sender, batches, **kwargs):
+        heard.append((batches, SmsMessage.objects.count()))
+        return [kept.pk]
+
+    batches_outdated.connect(keep)
+    try:
+        assert list(purge(dry_run=True)) == [("notification", 3)]
+        assert heard == []
+        assert list(purge()) == [("notification", 2)]
+    finally:
+        batches_outdated.disconnect(keep)
+    assert heard == [({kept.pk, other.pk}, 4)]
+    assert stays.pk in left()
+    assert len(left()) == 2
+
+
 class TestRowsOfOtherApps:
     def test_those_that_cascade_go_batch_by_batch(self, related):
         recipients = related(models.CASCADE)
@@ -255,4 +278,4 @@ class TestRowsOfOtherApps:
             with CaptureQueriesContext(connection) as captured:
                 next(purge(batch_size=100))
             counts.append(len(captured))
-        assert counts[0] == counts[1] <= 12
+        assert counts[0] == counts[1] <= 13

@@ -15,6 +15,7 @@ from sms_services.models import SmsMessage
 from sms_services.models.messages import stands_at
 
 from ..choices import NotificationStatus
+from ..freezing import freeze_figures
 from ..models import Notification
 from ..models.notifications import NotificationQuerySet
 from ..rows import database, notifications
@@ -22,7 +23,7 @@ from ..signals import notification_finished
 
 #: Messages of one UPDATE. On a busy machine PostgreSQL writes so many in some 0.2 s: a claim of them waits no longer.
 CHUNK = 2_000
-#: Receipts and look-ups come within days; then the figures are final.
+#: Receipts and look-ups come within days; then the figures are final. Where messages are purged earlier, before that.
 FIGURES_FINAL_AFTER = timedelta(days=3)
 
 
@@ -34,7 +35,7 @@ def end(pk: int, seconds: float) -> None:
     notification = notifications().get(pk=pk)
     if notification.finished_at:
         if notification.finished_at + FIGURES_FINAL_AFTER <= timezone.now():
-            _freeze_figures(notification)
+            freeze_figures(notification)
         return
     skip_too_late(notification, seconds)
     if notification.expanded_at:
@@ -119,11 +120,3 @@ def _finish_if_done(pk: int) -> None:
         notification = notifications().get(pk=pk)
         log(logging.INFO, f"notification.{notification.status}", notification=pk)
         notification_finished.send_robust(Notification, notification=notification)
-
-
-def _freeze_figures(notification: Notification) -> None:
-    """The purge of messages does not change them any more."""
-    rows = notifications().filter(pk=notification.pk)
-    if notification.final_counts is None:
-        rows.update(final_counts=notification.counts(), final_segments=notification.segments())
-    rows.update(sweep_at=None)

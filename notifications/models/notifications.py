@@ -68,7 +68,8 @@ class Notification(Audience):
     Recipients are resolved when it starts, in the order of their users' primary keys; ``cursor`` is the last one that
     was, ``expanded_at`` is set after the very last; ``problem`` says what stops that, as long as something does. A
     worker has it until ``leased_until``. Its ``batch`` lets the messages leave, or not. ``sweep_at`` is when the sweep
-    looks after it. ``final_counts`` and ``final_segments`` stand in for the messages once nothing changes any more.
+    looks after it. ``final_counts`` and ``final_segments`` stand in for the messages once nothing changes any more,
+    or before the first of them is purged.
     """
 
     key = models.SlugField(_("preset"), max_length=50, blank=True, help_text=_("The key of its preset."))
