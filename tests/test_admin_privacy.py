@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.log import AdminEmailHandler
 
-from notifications.models import Notification, Recipient
+from notifications.models import Notification, Recipient, SuppressedNumber
 from sms_services.choices import MessageStatus
 from sms_services.error_pages import NoVariables
 from sms_services.models import MessageExport, MessageReveal, SandboxMessage, SmsBatch, SmsMessage, TemplateCode
@@ -30,6 +30,7 @@ from tests.log_messages import (
     page_of,
     template,
 )
+from tests.people import a_department
 
 pytestmark = pytest.mark.django_db
 
@@ -202,16 +203,36 @@ def fail_with_a_number(*args, **kwargs):
         ("post", "../smsservice/{service}/test/", "sms_services.admin.services.send_message"),
         ("post", "../smsservice/{service}/test/", "sms_services.admin.forms.normalize"),
         ("get", "/sms/sandbox/", "sms_services.views._text"),
+        ("get", "{notification}/change/", "notifications.admin.notifications.page_parts"),
+        ("get", "{notification}/recipients/", "notifications.admin.recipients.mask"),
+        ("get", "{notification}/progress/", "notifications.admin.progress.page_parts"),
+        ("post", "{notification}/pause/", "notifications.admin.control.pause"),
+        ("post", "{notification}/resume/", "notifications.admin.control.resume"),
+        ("post", "{notification}/cancel/", "notifications.models.Notification.counts"),
+        ("post", "{notification}/retry/", "notifications.admin.control.failures_of"),
+        ("get", "/admin/notifications/notification/find/?field_name=users", "notifications.admin.finding.user_label"),
+        ("get", "/admin/notifications/department/{department}/members/", "notifications.admin.members.user_label"),
+        ("post", "/admin/notifications/department/{department}/members/", "notifications.admin.members.links"),
+        ("get", "/admin/notifications/suppressednumber/", "notifications.admin.suppressed.mask"),
+        ("get", "{suppressed}/change/", "notifications.admin.suppressed.mask"),
+        ("get", "{suppressed}/history/", "notifications.models.suppressed.mask"),
+        ("get", "{suppressed}/delete/", "notifications.models.suppressed.mask"),
+        ("post", "/admin/notifications/suppressednumber/find/", "notifications.admin.suppressed.normalize"),
+        ("post", "/admin/notifications/suppressednumber/add/", "notifications.admin.suppressed.normalize"),
     ],
 )
 def test_no_error_page_shows_a_number_even_with_debug_on(client, log, settings, monkeypatch, method, path, broken):
     settings.DEBUG = True
     client.force_login(User.objects.get(username="admin"))
     client.raise_request_exception = False
+    suppressed = SuppressedNumber.objects.create(phone_number=NUMBER)
     ids = {
         "pk": SmsMessage.objects.get(status="undelivered").pk,
         "unknown": SmsMessage.objects.get(status="unknown").pk,
         "service": a_service().pk,
+        "notification": f"/admin/notifications/notification/{Notification.objects.get().pk}",
+        "suppressed": f"/admin/notifications/suppressednumber/{suppressed.pk}",
+        "department": a_department("Works", User.objects.all()).pk,
     }
     data = {"q": NUMBER, "phone_number": NUMBER, "template": log[0].template_id, "variable_name": NAME}
     if "autocomplete" in path:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from sms_services.admin.posting import posted
 from sms_services.choices import MessageStatus
+from sms_services.error_pages import private_post
 from sms_services.exceptions import SmsError
 
 from ..api import cancel, pause, resume, retry_failed
@@ -44,18 +45,22 @@ class Controls:
             *urls,
         ]
 
+    @private_post()
     def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._do(request, self._controlled(request, pk), pause, _("Paused."))
 
+    @private_post()
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._do(request, self._controlled(request, pk), resume, _("Resumed."))
 
+    @private_post()
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         notification = self._controlled(request, pk)
         if "confirmed" not in request.POST:
             return self._question(request, notification, "cancel.html", _("Cancel this notification?"))
         return self._do(request, notification, cancel, _("Cancelled."))
 
+    @private_post()
     def retry_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What failed or was not delivered goes out again, as a new notification; what is in doubt does not."""
         notification = self._controlled(request, pk)

@@ -17,6 +17,8 @@ from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from sms_services.error_pages import hide_variables
+
 from ..directory import has_roles
 from ..models import Department
 from ..rows import database, users
@@ -153,6 +155,7 @@ def find_view(request: HttpRequest) -> JsonResponse:
 
 def found(request: HttpRequest) -> JsonResponse:
     """What ``find_view`` answers, for other apps with permissions of their own."""
+    hide_variables(request)
     kind = KINDS.get(request.GET.get("field_name", ""))
     if kind is None:
         raise Http404

@@ -16,6 +16,8 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from sms_services.error_pages import private_post
+
 from ..directory import Link
 from ..directory import members as links
 from ..models import Department
@@ -48,6 +50,7 @@ class Members:
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/members/", view, name="notifications_department_members"), *urls]
 
+    @private_post()
     def members_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A page of members. A POST puts people in (``add``) or takes those that are marked out (``remove``)."""
         department = get_object_or_404(Department, pk=pk)

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_GET
 
 from sms_services.advice import advice_on
 from sms_services.choices import ErrorKind, MessageStatus, SkipReason
+from sms_services.error_pages import private_post
 from sms_services.models import SmsMessage, SmsService
 
 from ..choices import STOPPED, NotificationStatus
@@ -351,6 +352,7 @@ class Follows:
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/progress/", view, name="notifications_notification_progress"), *urls]
 
+    @private_post()
     def progress_view(self, request: HttpRequest, pk: int) -> JsonResponse:
         """The figures, and the parts of the page as they are now.
 

@@ -15,6 +15,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 
 from sms_services.choices import ErrorKind, MessageStatus, SkipReason
+from sms_services.error_pages import private_post
 from sms_services.models import SmsMessage
 from sms_services.phone_numbers import mask
 
@@ -138,6 +139,7 @@ class Lists:
         urls: list[Any] = super().get_urls()  # type: ignore[misc]
         return [path("<int:pk>/recipients/", view, name="notifications_notification_recipients"), *urls]
 
+    @private_post()
     def recipients_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         notification = self.notification_for(request, pk, "notifications.view_notification")  # type: ignore[attr-defined]
         chosen = Filter.of(request)

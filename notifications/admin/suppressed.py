@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from sms_services.admin.posting import posted
 from sms_services.admin.reveal import refuse_unless
-from sms_services.error_pages import private_post
+from sms_services.error_pages import hide_variables, private_post
 from sms_services.exceptions import InvalidPhoneNumber
 from sms_services.phone_numbers import mask, normalize
 
@@ -51,6 +51,10 @@ class SuppressedNumberAdmin(admin.ModelAdmin):
 
     class Media:
         css = {"all": ("notifications/admin.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        hide_variables(request)  # also of pages that are Django's own: the list, the history, the question to delete
+        return super().get_queryset(request)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("phone_number", "note") if obj is None else ("masked_number", "note", "created_at")
