@@ -17,7 +17,7 @@ from notifications.models import Department, NotificationPreset, SuppressedNumbe
 from sms_services.exceptions import InvalidParams
 from tests.approval_processes import a_process, step
 from tests.log_messages import log_in
-from tests.people import a_department, a_person, a_role, people
+from tests.people import a_department, a_person, a_role, number_of, people
 from tests.services_under_test import create_template
 
 pytest_plugins = ["tests.services_under_test"]
@@ -184,6 +184,16 @@ class TestDepartments:
 
 
 class TestMembers:
+    def test_who_may_not_view_departments_reads_and_changes_none(self, client):
+        works = a_department("Works", [a_person("ada")])
+        members = page_of(works, "members")
+        log_in(client, "view_notification", "view_suppressednumber")
+        for answer in (client.get(members), client.get(members, {"q": "ada"}), client.post(members, {"remove": "1"})):
+            assert answer.status_code == 403
+            assert "ada" not in answer.content.decode()
+        log_in(client, "view_department", name="reader")
+        assert "Ada (ada)" in client.get(members).content.decode()
+
     def test_pages_show_everybody_once(self, admin_client):
         works = a_department("Works", people(230))
         seen, url = [], page_of(works, "members")
@@ -330,6 +340,26 @@ class TestSuppressedNumbers:
         assert other.request["PATH_INFO"] == SUPPRESSED
         assert "+1 206****0199 is not in the list" in other.content.decode()
         assert admin_client.get(f"{SUPPRESSED}find/")["Location"] == SUPPRESSED
+
+    def test_who_may_not_view_them_learns_of_no_number_whether_it_is_there(self, client):
+        SuppressedNumber.objects.create(phone_number=NUMBER)
+        log_in(client, "view_department", "add_suppressednumber")
+        for number in (NUMBER, "+12065550199", "no number"):
+            answer = client.post(f"{SUPPRESSED}find/", {"phone_number": number})
+            assert (answer.status_code, client.cookies.get("messages")) == (403, None)
+        log_in(client, "view_suppressednumber", name="reader")
+        assert client.post(f"{SUPPRESSED}find/", {"phone_number": NUMBER}).status_code == 302
+
+    def test_the_list_asks_no_more_of_many_numbers(self, admin_client):
+        def grow(start, count):
+            for number in range(start, start + count):
+                SuppressedNumber.objects.create(phone_number=number_of(number), note="by mail")
+
+        grow(0, 2)
+        few = queries(admin_client, SUPPRESSED)
+        grow(2, 18)
+        assert queries(admin_client, SUPPRESSED) == few
+        assert len(admin_client.get(SUPPRESSED).context["cl"].result_list) == 20
 
     def test_numbers_cannot_be_guessed_by_filters(self, admin_client):
         SuppressedNumber.objects.create(phone_number=NUMBER)
