@@ -13,6 +13,7 @@ from login_mobile.choices import ChallengeState, Outcome, PauseReason, PauseScop
 from login_mobile.models import Challenge, MobileLogin, Pause, ReviewNumber
 from sms_services.models import SandboxSms
 from tests import login_browsers
+from tests.browsing import fill_name
 from tests.login_browsers import PHONE, WIDE
 from tests.login_under_test import NUMBER, a_login, a_user, number
 from tests.services_under_test import provider_name
@@ -94,8 +95,7 @@ def test_an_admin_makes_a_login_with_the_plus_signs_and_a_person_registers(
             simulator.templates = [Template("SMS_100002", TEXT)]
         page = admin_page()
         page.goto(f"{page.base}/admin/login_mobile/mobilelogin/add/")
-        page.fill("#id_name", "Shop")
-        page.press("#id_name", "Tab")
+        fill_name(page, "Shop")
         expect(page.locator("#id_key")).to_have_value("shop")
         add_service(page, kind, simulator.credentials)
         add_template(page, "SMS_100002" if by_code else "")

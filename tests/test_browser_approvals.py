@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from approvals.models import Node, Process, Request
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
+from tests.browsing import fill_name
 from tests.people import a_department, a_person, a_role
 from tests.test_browser_walkthrough import PHONE, WIDE
 from tests.test_browser_walkthrough import assert_fits_its_window as assert_fits
@@ -83,8 +84,7 @@ def add_service(page):
     popup = opened.value
     popup.get_by_label("Sandbox SMS", exact=True).check()
     popup.get_by_role("button", name="Continue").click()
-    popup.fill("#id_name", "Sandbox")
-    popup.press("#id_name", "Tab")
+    fill_name(popup, "Sandbox")
     with popup.expect_event("close"):
         popup.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#id_sms_service option:checked")).to_have_text("Sandbox")
@@ -94,8 +94,7 @@ def add_template(page, name, purpose, text):
     with page.expect_popup() as opened:
         page.locator("#add_id_sms_template").click()
     popup = opened.value
-    popup.fill("#id_name", name)
-    popup.press("#id_name", "Tab")
+    fill_name(popup, name)
     popup.select_option("#id_purpose", purpose)
     popup.fill("#id_text", text)
     with popup.expect_event("close"):
@@ -127,8 +126,7 @@ def test_a_process_is_configured_and_everybody_is_texted_at_their_moment(
     page.set_viewport_size(window)
     log_in(admin_user)
     page.goto(f"{live_server.url}/admin/approvals/process/add/")
-    page.fill("#id_title", "Travel request")
-    page.press("#id_title", "Tab")
+    fill_name(page, "Travel request", field="title")
     save(page)
     assert_fits_its_window(page)
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Error, expect
 
 from notifications.models import Notification, NotificationPreset, SuppressedNumber
 from sms_services.models import SandboxMessage, SandboxSms, SmsTemplate
+from tests.browsing import fill_name
 from tests.people import a_department, a_person, a_role, states
 from tests.services_under_test import create_template
 
@@ -73,6 +74,7 @@ def log_in(page, base_url, then):
     page.fill("#id_username", "admin")
     page.fill("#id_password", "password")
     page.click("input[type=submit]")
+    page.wait_for_url(lambda url: "/login/" not in url)  # with its scripts: some fill in fields themselves
 
 
 def choose(page, field, *names):
@@ -226,8 +228,7 @@ def test_a_template_is_made_on_the_spot(page, live_server, admin_user, broker, s
     with page.expect_popup() as opened:
         page.locator("#add_id_template").click()
     popup = opened.value
-    popup.fill("#id_name", "Door")
-    popup.press("#id_name", "Tab")
+    fill_name(popup, "Door")
     popup.fill("#id_text", "Door ${door} is open")
     popup.get_by_role("button", name="Save").click()
     page.fill("#id_variables-door-text", "North")
@@ -236,8 +237,7 @@ def test_a_template_is_made_on_the_spot(page, live_server, admin_user, broker, s
     popup = opened.value
     popup.get_by_label("Sandbox SMS").check()
     popup.get_by_role("button", name="Continue").click()
-    popup.fill("#id_name", "Second")
-    popup.press("#id_name", "Tab")
+    fill_name(popup, "Second")
     popup.get_by_role("button", name="Save").click()
     expect(page.locator("#id_service option:checked")).to_have_text("Second")
     expect(page.locator("#notifications-text")).to_contain_text("Door North is open")
@@ -254,8 +254,7 @@ def test_a_preset_follows_its_template_and_begins_a_notification(page, live_serv
     page.set_viewport_size(window)
     create_template(key="closed", text="Closed on ${day}")
     log_in(page, live_server.url, "/admin/notifications/notificationpreset/add/")
-    page.fill("#id_name", "Device alarm")
-    page.press("#id_name", "Tab")
+    fill_name(page, "Device alarm")
     choose(page, "departments", "Hall")
     page.select_option("#id_service", label="Sandbox")
     page.select_option("#id_template", label="Closed")

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from sms_services.choices import MessageStatus
 from sms_services.models import AlibabaCloudSms, SmsService, TemplateCode
+from tests.browsing import fill_name
 from tests.log_messages import LIST, MASKED, a_message, a_service, assert_private, template
 from tests.simulators import AlibabaCloudSimulator, AwsSnsSimulator, Sign, Template, TwilioSimulator
 from tests.test_sandbox_inbox import with_strict_policy
@@ -46,8 +47,7 @@ def add_service(page, base_url, kind, name, fields):
     page.goto(f"{base_url}/admin/sms_services/smsservice/add/")
     page.get_by_label(kind, exact=True).check()
     page.get_by_role("button", name="Continue").click()
-    page.fill("#id_name", name)
-    page.press("#id_name", "Tab")
+    fill_name(page, name)
     expect(page.locator("#id_key")).to_have_value(name.lower())
     for field, value in fields.items():
         locator = page.locator(f"#id_{field}")
@@ -108,8 +108,7 @@ def test_a_text_travels_from_the_admin_to_the_sandbox_inbox(admin_page, live_ser
     add_service(page, live_server.url, "Sandbox SMS", "Sandbox", {})
 
     page.goto(f"{live_server.url}/admin/sms_services/smstemplate/add/")
-    page.fill("#id_name", "Welcome")
-    page.press("#id_name", "Tab")
+    fill_name(page, "Welcome")
     page.fill("#id_text", "Welcome, ${name}!")
     preview = page.locator(".sms-preview")
     expect(preview).to_contain_text("Welcome, name!")
