@@ -242,9 +242,11 @@ class MobileLogin(models.Model):
 
     def _save_as_default(self, *, using: str, **kwargs: Any) -> None:
         """Save it in the place of the default there was."""
+        rows = MobileLogin.objects.using(using)
         with transaction.atomic(using=using):
-            others = MobileLogin.objects.using(using).filter(is_default=True).exclude(pk=self.pk)
-            others.update(is_default=False)
+            # Those who do the same at this moment wait for one another, all at the same rows.
+            list(rows.select_for_update().order_by("pk").values_list("pk"))
+            rows.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
             super().save(using=using, **kwargs)
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
