@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from sms_services.choices import BatchState
-from sms_services.delivery.pacing import give_up_places
+from sms_services.delivery.moving_up import give_up_places
 from sms_services.exceptions import InactiveService, VariablesWiped
 from sms_services.models import SmsBatch, SmsService, SmsTemplate, current_service
 
@@ -173,11 +173,14 @@ def cancel(notification: Notification | int) -> Notification:
     then = timezone.now() + timedelta(seconds=POLL)
     with transaction.atomic(using=database()):
         changed = _row(notification).filter(status__in=stoppable)
+        was_running = changed.filter(status=NotificationStatus.RUNNING).exists()
         if not changed.update(status=NotificationStatus.CANCELLED, leased_until=None, sweep_at=then):
             raise _wrong_status(notification, _("This notification has ended already."))
         _set_batch(notification, BatchState.CLOSED)
-        pk = _row(notification).get().pk
-        transaction.on_commit(lambda: _stop(pk), using=database(), robust=True)
+        stopped = _row(notification).get()
+        if was_running:  # what is paused has given up its places
+            transaction.on_commit(lambda: _let_others_pass(stopped), using=database(), robust=True)
+        transaction.on_commit(lambda: _stop(stopped.pk), using=database(), robust=True)
     return _row(notification).get()
 
 
@@ -254,7 +257,6 @@ def _go_on(pk: int) -> None:
 def _stop(pk: int) -> None:
     """After a cancellation: what is queued is skipped here for a moment; the rest, and the end, is a worker's."""
     stopped = notifications().get(pk=pk)
-    _let_others_pass(stopped)
     skip_too_late(stopped, _PATIENCE)
     ring_for([pk])
 

@@ -34,4 +34,4 @@ def ring_for_queued(pk: int) -> None:
 
 
 def _start(task: Task, pk: int) -> bool:
-    return start(task, [pk], get_settings().QUEUE or get_sms_settings().QUEUE or None)
+    return start(task, [[pk]], get_settings().QUEUE or get_sms_settings().QUEUE or None)

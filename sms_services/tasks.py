@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from .choices import ErrorKind, MessageStatus
 from .delivery.delivering import SERVICE_UNUSABLE, deliver
+from .delivery.moving_up import move_up_behind
 from .delivery.reconciling import reconcile
 from .delivery.rows import messages as stored_messages
 from .delivery.sweeping import sweep as run_sweep
@@ -39,6 +40,13 @@ def reconcile_messages(self: Task, message_ids: list[int]) -> None:
     """Look messages in doubt up at their provider."""
     drop_broken_connections(self)
     reconcile(message_ids)
+
+
+@shared_task(bind=True, name="sms_services.move_up", ignore_result=True)
+def move_up(self: Task, service_id: int, batch_id: int, place: float, seconds: float) -> None:
+    """Let those move up who wait in a rate limit's line behind a batch that does not send any more."""
+    drop_broken_connections(self)
+    move_up_behind(service_id, batch_id, place, seconds)
 
 
 @shared_task(bind=True, name="sms_services.sweep", ignore_result=True)

@@ -186,7 +186,7 @@ class TestBrokenBroker:
             (message,) = queue_message(sandbox, NUMBER, template, {"name": "Ada"})
         message.refresh_from_db()
         assert message.status == MessageStatus.QUEUED
-        assert "sms.broker_unreachable messages=1" in caplog.text
+        assert "sms.broker_unreachable task=sms_services.deliver_messages" in caplog.text
         sweep()
         assert broker.work() == 1
         message.refresh_from_db()

@@ -2,17 +2,18 @@
 
 import heapq
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.utils import timezone
 
 from notifications.api import cancel, notify, pause, resume
 from sms_services.api import queue_message
 from sms_services.choices import MessageStatus
 from sms_services.delivery.pacing import Pace
 from sms_services.delivery.sweeping import sweep
-from sms_services.models import SandboxSms, SmsMessage, SmsService
+from sms_services.models import SandboxSms, ServicePace, SmsMessage, SmsService
 from tests.people import people
 from tests.services_under_test import broker, create_template
 
@@ -121,6 +122,46 @@ def test_nobody_waits_for_the_places_of_what_does_not_leave(workers, greeting, s
     others = SmsMessage.objects.filter(batch=None, status=MessageStatus.SENT)
     workers.run(seconds=30, until=lambda: others.count() == 2)
     assert set(others.values_list("phone_number", flat=True)) == {before, after}
+
+
+@pytest.mark.parametrize("stop", [pause, cancel])
+def test_who_has_no_place_in_the_line_changes_nothing_of_it(workers, greeting, stop):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=10)
+    queue_message(service, numbers(300), greeting)
+    later = timezone.now() + timedelta(days=1)
+    for when in (later, None):
+        notification = notify(users=people(1, 1000 if when else 2000), service=service, template=greeting, send_at=when)
+        line, places = ServicePace.objects.get().line_at, list(SmsMessage.objects.order_by("pk").values("sweep_at"))
+        stop(notification)
+        assert ServicePace.objects.get().line_at == line
+        assert list(SmsMessage.objects.order_by("pk").values("sweep_at")) == places
+
+
+def test_those_behind_move_up_in_their_order(workers, greeting, monkeypatch):
+    monkeypatch.setattr("sms_services.delivery.moving_up.STEP", 7)
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=10)
+    ahead, *behind = [numbers(60)[start : start + 20] for start in (0, 20, 40)]
+    queue_message(service, numbers(400)[100:], greeting)
+    queue_message(service, ahead, greeting)
+    workers.run(seconds=1)
+    notification = notify(users=people(200, 3000), service=service, template=greeting)
+    workers.run(seconds=1)
+    for part in behind:
+        queue_message(service, part, greeting)
+    was = places_of(ahead, *behind)
+    pause(notification)
+    workers.run(seconds=0.1)
+    now = places_of(ahead, *behind)
+    assert now[0] == was[0]
+    assert now[0] < now[1] < now[2]
+    assert [round(before - after) for before, after in zip(was[1:], now[1:], strict=True)] == [25, 25]  # 200 at 8/s
+    assert ServicePace.objects.get().line_at == pytest.approx(now[2] + 2.5, abs=0.5)
+
+
+def places_of(*parts):
+    """When the sweep rings for the first message of each part, in seconds."""
+    found = [SmsMessage.objects.filter(phone_number__in=part).earliest("sweep_at").sweep_at for part in parts]
+    return [moment.timestamp() for moment in found]
 
 
 def test_what_goes_on_leaves_at_once_and_to_its_end(workers, greeting):

@@ -31,7 +31,7 @@ def ring(challenge_ids: Sequence[int]) -> None:
     """Have a worker send these codes, which are committed. Nobody waits for the broker; the sweep rings again."""
     from ..tasks import send_codes
 
-    start(send_codes, list(challenge_ids), queue_for(TextPurpose.OTP))
+    start(send_codes, [list(challenge_ids)], queue_for(TextPurpose.OTP))
 
 
 def send_waiting() -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import ExpressionWrapper, F, FloatField, Q, QuerySet, Value
@@ -94,6 +95,11 @@ class Pace:
             end = self._row().values_list("line_at", flat=True).get()
         return max(end - length - now, 0.0)
 
+    def shorten_line(self, count: int) -> None:
+        """So many of those who have a place in the line do not need theirs any more."""
+        end = Greatest(F("line_at") - self.seconds(count), Value(time.time()), output_field=FloatField())
+        self._row().update(line_at=end)
+
     def _row(self) -> QuerySet[ServicePace]:
         return ServicePace.objects.using(database()).filter(service_id=self.service_id)
 
@@ -117,21 +123,14 @@ def no_limits() -> Iterator[None]:
 def leave_line(service_id: int) -> None:
     """Forget the line, after the limit has changed: the sweep rings for all who wait in it, and they join anew."""
     ServicePace.objects.using(database()).filter(service_id=service_id).update(line_at=0.0, next_at=0.0)
-    _call_up(messages().filter(service_id=service_id))
-
-
-def give_up_places(service: SmsService, batch_id: int) -> None:
-    """Forget the line, as a batch that waits in it does not send any more: nobody waits for its places."""
-    if service.max_per_second:
-        ServicePace.objects.using(database()).filter(service_id=service.pk).update(line_at=0.0)
-        _call_up(messages().filter(service_id=service.pk).exclude(batch=batch_id))
-
-
-def _call_up(waiting: SmsMessageQuerySet) -> None:
-    """The sweep rings for those that wait in the line; who waits for a time of its own is left alone."""
     now = timezone.now()
-    waiting = waiting.filter(status=MessageStatus.QUEUED, sweep_at__gt=now)
-    waiting.filter(Q(due_at=None) | Q(due_at__lte=now)).update(sweep_at=now)
+    in_line(service_id, now).filter(sweep_at__gt=now).update(sweep_at=now)
+
+
+def in_line(service_id: int, now: datetime) -> SmsMessageQuerySet:
+    """Queued messages of a service, but for those that wait for a time of their own."""
+    queued = messages().filter(service_id=service_id, status=MessageStatus.QUEUED)
+    return queued.filter(Q(due_at=None) | Q(due_at__lte=now))
 
 
 def _moved(field: str, now: float, seconds: float) -> ExpressionWrapper:

@@ -6,7 +6,7 @@ Tasks carry ids, never content. If the bell cannot be rung, the rows say so and 
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from celery import Task, current_app
 from django.utils import timezone
@@ -65,19 +65,19 @@ def put_to_broker(message_ids: Sequence[int], purpose: str, *, after: float = 0.
     if not message_ids:
         return
     too_long = after > LONGEST_COUNTDOWN or (after and current_app.conf.task_always_eager)
-    if too_long or not start(deliver_messages, list(message_ids), queue_for(purpose), after):
+    if too_long or not start(deliver_messages, [list(message_ids)], queue_for(purpose), after):
         leave_to_sweep(message_ids, after)
 
 
-def start(task: Task, message_ids: list[int], queue: str | None, after: float = 0.0) -> bool:
-    """Hand a task with ids to the broker; returns whether it is there. Never raises, never waits for long."""
+def start(task: Task, arguments: Sequence[Any], queue: str | None, after: float = 0.0) -> bool:
+    """Hand a task to the broker; returns whether it is there. Never raises, never waits for long."""
 
     # A shared task stands for the app's task of the thread that asks; the publishing thread has no app of its own.
     task = getattr(task, "_get_current_object", lambda: task)()
 
     def call() -> object:
         return task.apply_async(
-            args=[message_ids],
+            args=arguments,
             countdown=after or None,
             queue=queue,
             ignore_result=True,
@@ -91,7 +91,7 @@ def start(task: Task, message_ids: list[int], queue: str | None, after: float = 
         else:
             publish(call)
     except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, the rows are safe
-        log(logging.WARNING, "sms.broker_unreachable", messages=len(message_ids), error=type(error).__name__)
+        log(logging.WARNING, "sms.broker_unreachable", task=task.name, error=type(error).__name__)
         return False
     return True
 

@@ -114,10 +114,10 @@ def look_up_doubtful(now: datetime) -> int:
     for group in by_number.values():  # those to one number stay together: they are told apart by what is left over
         ids += group
         if len(ids) >= LOOK_UPS:
-            start(reconcile_messages, ids, get_settings().QUEUE or None)
+            start(reconcile_messages, [ids], get_settings().QUEUE or None)
             ids = []
     if ids:
-        start(reconcile_messages, ids, get_settings().QUEUE or None)
+        start(reconcile_messages, [ids], get_settings().QUEUE or None)
     return len(doubtful)
 
 
