@@ -219,11 +219,14 @@ def remind(request: Request | int, actor: Any) -> Request:
     return _fresh_request(run.request.pk)
 
 
-def resume(request: Request | int, actor: Any, *, users: Iterable[Any] | None = None) -> Request:
+def resume(
+    request: Request | int, actor: Any, *, users: Iterable[Any] | None = None, visit_id: int | None = None
+) -> Request:
     """Look for the approvers of a paused request once more, as an administrator of approvals.
 
     Args:
         users: who is asked instead of those whom the node's rules find.
+        visit_id: where the actor has seen it paused (``Options.visit_id``); a pause anywhere else is a ``Conflict``.
     """
     people = None if users is None else list({user.pk: user for user in users}.values())
     for user in people or ():
@@ -232,7 +235,7 @@ def resume(request: Request | int, actor: Any, *, users: Iterable[Any] | None = 
         if not manages(actor):
             raise NotAllowed(_("Only administrators of approvals can resume a request."))
         visit = run.visit()
-        if visit is None or visit.status != VisitStatus.PAUSED:
+        if visit is None or visit.status != VisitStatus.PAUSED or visit_id not in (None, visit.pk):
             raise conflict_about(run.request)
         for user in people or ():
             _check_not_initiator(run.request, run.nodes[visit.position], user)

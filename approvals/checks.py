@@ -9,8 +9,7 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, register
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 
 from notifications.directory import has_roles
 from sms_services.checks import database_check
@@ -57,19 +56,30 @@ def check_login_page(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         reverse("approvals:todo")
     except NoReverseMatch:
         return []
+    if _leads_somewhere(str(django_settings.LOGIN_URL)):
+        return []
+    return [
+        checks.Warning(
+            f"The inbox sends those who are not logged in to {django_settings.LOGIN_URL!r}, which is no page here.",
+            hint="Set LOGIN_URL, to 'admin:login' or 'login_mobile:login', say. If another server answers there, "
+            "silence this check.",
+            id="approvals.W004",
+        )
+    ]
+
+
+def _leads_somewhere(login_url: str) -> bool:
+    url = urlsplit(login_url)
+    if url.netloc:
+        return True
     try:
-        url = urlsplit(resolve_url(django_settings.LOGIN_URL))
-        if not url.netloc:
-            resolve(url.path)
+        if "/" in login_url:
+            resolve("/" + url.path.removeprefix(get_script_prefix()))
+        else:
+            reverse(login_url)
     except (NoReverseMatch, Resolver404):
-        return [
-            checks.Warning(
-                f"The inbox sends those who are not logged in to {django_settings.LOGIN_URL!r}, which is no page here.",
-                hint="Set LOGIN_URL, to 'admin:login' or 'login_mobile:login', say.",
-                id="approvals.W004",
-            )
-        ]
-    return []
+        return False
+    return True
 
 
 @database_check(TAG)

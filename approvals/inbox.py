@@ -22,7 +22,7 @@ class InboxCounts:
 
 
 def counts(user: Any) -> InboxCounts:
-    """Five or six counts, each of one range of an index."""
+    """Five counts, each of one range of an index; for whoever may resume requests, a sixth of all that are paused."""
     return InboxCounts(
         todo=tasks().todo(user).count() + requests().returned_to(user).count() + paused_for(user).count(),
         done=tasks().done(user).count(),

@@ -37,6 +37,8 @@ class Options:
     can_remind: bool = False
     remind_from: datetime | None = None
     can_resume: bool = False
+    #: Where the request stands; ``resume`` takes it, so that nothing is done to another step than was seen.
+    visit_id: int | None = None
 
 
 def options_for(request: Request, user: Any) -> Options:
@@ -62,6 +64,7 @@ def options_for(request: Request, user: Any) -> Options:
         can_remind=may_remind and remind_from is None,
         remind_from=remind_from and whole_minute(remind_from),
         can_resume=is_manager and is_paused,
+        visit_id=visit.pk if visit else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.urls import get_script_prefix, set_script_prefix
 
 from approvals.conf import get_settings
 from approvals.models import EngineSms, Process
@@ -64,9 +65,15 @@ def test_a_setting_is_a_function_or_its_path(settings):
         ("https://login.example.com/", True),
     ],
 )
-def test_who_is_not_logged_in_finds_a_page(settings, login_url, is_fine):
-    settings.LOGIN_URL = login_url
-    assert ("approvals.W004" not in found()) == is_fine
+@pytest.mark.parametrize("prefix", ["/", "/app/"])
+def test_who_is_not_logged_in_finds_a_page(settings, login_url, is_fine, prefix):
+    settings.LOGIN_URL = login_url if prefix == "/" or not login_url.startswith("/") else f"/app{login_url}"
+    before = get_script_prefix()
+    set_script_prefix(prefix)
+    try:
+        assert ("approvals.W004" not in found()) == is_fine
+    finally:
+        set_script_prefix(before)
 
 
 @pytest.mark.parametrize("schedule", [None, {}, {"other": {"task": "other", "schedule": 10.0}}])

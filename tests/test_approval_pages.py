@@ -379,9 +379,8 @@ def test_an_administrator_resumes_a_paused_request(people, as_user, also):
     assert "an administrator has to resume it" in page(as_user(people["ann"]), row).text
     people["eve"].user_permissions.add(*Permission.objects.filter(codename__in=[*also, "manage_request"]))
     client = as_user(people["eve"])
-    still = act(client, row, "resume")
-    assert still.status_code == 422
-    assert "It is still paused, at" in still.context["failed"].words
+    (still,) = told(act(client, row, "resume"))
+    assert still.startswith("It is paused at “")
     response = page(client, row, find="bob")
     assert {"resume", "withdraw"} <= buttons(response)
     assert told(act(client, row, "resume", users=[people["bob"].pk])) == ["It goes on."]
@@ -400,10 +399,36 @@ def test_what_is_paused_is_seen_where_it_is_looked_for(people, as_user, admin_cl
     people["eve"].user_permissions.add(Permission.objects.get(codename="manage_request"))
     inbox = as_user(people["eve"]).get(todo)
     assert [found.pk for found in inbox.context["paused"]] == [row.pk]
+    assert "from Ann" in inbox.text
     assert inbox.context["counts"].todo == 1
     act(as_user(people["eve"]), row, "resume", users=[people["bob"].pk])
     assert not as_user(people["eve"]).get(todo).context["paused"]
     assert "Paused" not in page(as_user(people["ann"]), row).text
+
+
+def test_whoever_resumes_twice_asks_nobody_at_another_step(people, as_user):
+    steps = (step(people["bob"]), step(a_role("Empty"), repeat_policy="pass"), step(a_role("Void")))
+    row = submit(a_process(*steps), people["ann"])
+    approve(task_of(row, people["bob"]), people["bob"])
+    people["eve"].user_permissions.add(Permission.objects.get(codename="manage_request"))
+    client = as_user(people["eve"])
+    form = {"visit": page(client, row).context["options"].visit_id, "users": [people["bob"].pk]}
+    assert told(act(client, row, "resume", **form))[0].startswith("It is paused at “")
+    act(client, row, "resume", **form)
+    assert not row.tasks.filter(status="pending").exists()
+    assert row.visits.get(status="paused").position == 2
+
+
+def test_of_many_that_are_paused_the_newest_are_shown_and_the_others_found(people, as_user, monkeypatch):
+    monkeypatch.setattr("approvals.views.lists.MOST_ABOVE", 2)
+    process = a_process(step(a_role("Empty")))
+    rows = [submit(process, people["ann"], title=f"Trip {number}") for number in range(3)]
+    people["eve"].user_permissions.add(Permission.objects.get(codename="manage_request"))
+    client = as_user(people["eve"])
+    shown = client.get(reverse("approvals:todo")).text
+    assert [row.title in shown for row in rows] == [False, True, True]
+    assert "These are the newest 2. Search for others." in shown
+    assert "Trip 0" in client.get(reverse("approvals:todo"), {"q": "Trip 0"}).text
 
 
 def test_marked_requests_are_approved_each_for_itself(people, as_user):

@@ -43,11 +43,16 @@ class RequestQuerySet(models.QuerySet["Request"]):
 
     def paused(self) -> "RequestQuerySet":
         """Those that wait for an administrator."""
-        return self.filter(_is_paused())
+        from .tasks import NodeVisit
+
+        return self.filter(pk__in=NodeVisit.objects.filter(status=VisitStatus.PAUSED).values("request"))
 
     def with_pauses(self) -> "RequestQuerySet":
         """With ``is_paused``: whether each waits for an administrator."""
-        return self.annotate(is_paused=_is_paused())
+        from .tasks import NodeVisit
+
+        paused = NodeVisit.objects.filter(request=OuterRef("pk"), status=VisitStatus.PAUSED)
+        return self.annotate(is_paused=Exists(paused))
 
     def matching(self, words: str) -> "RequestQuerySet":
         """Those whose title, process or initiator holds these words."""
@@ -58,12 +63,6 @@ class RequestQuerySet(models.QuerySet["Request"]):
     def for_list(self) -> "RequestQuerySet":
         """With what a list shows of each, in one query."""
         return self.select_related("process", "initiator").with_pauses()
-
-
-def _is_paused() -> Exists:
-    from .tasks import NodeVisit
-
-    return Exists(NodeVisit.objects.filter(request=OuterRef("pk"), status=VisitStatus.PAUSED))
 
 
 class SubjectField(GenericForeignKey):

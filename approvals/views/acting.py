@@ -58,12 +58,15 @@ def _remind(request: HttpRequest, row: Request) -> None:
     api.remind(row, request.user)
 
 
-def _resume(request: HttpRequest, row: Request) -> None:
+def _resume(request: HttpRequest, row: Request) -> str:
     users = list(only_active(KINDS[USERS].chosen(request.POST.getlist("users"))))
-    api.resume(row, request.user, users=users or None)
-    if paused := row.visits.filter(status=VisitStatus.PAUSED).first():
-        words = _("It is still paused, at “%(step)s”; its history says why. Choose below who is asked instead.")
-        raise NotAllowed(words % {"step": paused.node_title})
+    seen = request.POST.get("visit", "")
+    api.resume(row, request.user, users=users or None, visit_id=int(seen) if seen.isdecimal() else None)
+    paused = row.visits.filter(status=VisitStatus.PAUSED).first()
+    if paused is None:
+        return ""
+    words = _("It is paused at “%(step)s”; its history says why. Choose below who is asked instead.")
+    return words % {"step": paused.node_title}
 
 
 TASK_ACTIONS: Mapping[str, tuple[Callable[[HttpRequest, Task], None], Any]] = {
@@ -72,7 +75,8 @@ TASK_ACTIONS: Mapping[str, tuple[Callable[[HttpRequest, Task], None], Any]] = {
     "return": (_send_back, gettext_lazy("You have returned it.")),
     "transfer": (_transfer, gettext_lazy("It was transferred.")),
 }
-REQUEST_ACTIONS: Mapping[str, tuple[Callable[[HttpRequest, Request], None], Any]] = {
+#: What each does, and what is said then, unless it says itself what came of it.
+REQUEST_ACTIONS: Mapping[str, tuple[Callable[[HttpRequest, Request], str | None], Any]] = {
     "withdraw": (_withdraw, gettext_lazy("It was withdrawn.")),
     "remind": (_remind, gettext_lazy("Those who have not decided yet were reminded.")),
     "resume": (_resume, gettext_lazy("It goes on.")),
@@ -143,10 +147,11 @@ def _resubmit(request: HttpRequest, row: Request) -> HttpResponse:
     form = ResubmitForm(row, request.POST)
     if not form.is_valid():
         return show(request, row, Failed(RESUBMIT, _("Please correct what is marked below.")), form)
-    words = _("You have submitted it again.")
-    return _answer(
-        request, row, RESUBMIT, words, lambda: api.resubmit(row, request.user, **form.changes(row)), form=form
-    )
+
+    def do() -> None:
+        api.resubmit(row, request.user, **form.changes(row))
+
+    return _answer(request, row, RESUBMIT, _("You have submitted it again."), do, form=form)
 
 
 def _answer(
@@ -154,14 +159,14 @@ def _answer(
     row: Request,
     action: str,
     words: Any,
-    do: Callable[[], Any],
+    do: Callable[[], str | None],
     *,
     form: Any = None,
     task: int | None = None,
 ) -> HttpResponse:
     """Do it, and show the request's page with what became of it."""
     try:
-        do()
+        problem = do()
     except Conflict as conflict:
         unsaved = _unsaved(request, conflict)
         if unsaved:
@@ -171,7 +176,10 @@ def _answer(
         data = {name: request.POST.get(name, "") for name in ("comment", "to")}
         return show(request, visible_request(request, row.pk), Failed(action, str(refused), data, task), form)
     else:
-        messages.success(request, str(words))
+        if problem:
+            messages.warning(request, problem)
+        else:
+            messages.success(request, str(words))
     return redirect("approvals:request", row.pk)
 
 

@@ -16,7 +16,7 @@ from ..rows import requests, tasks
 
 #: Longer ones find nothing anyway.
 _LONGEST_SEARCH = 100
-#: Of what was returned, above the tasks; more of them are under “Started by me”. Of what is paused as well.
+#: Of what was returned or is paused, above the tasks. Others are found by the search.
 MOST_ABOVE = 25
 
 
@@ -58,7 +58,8 @@ def _list(
     page = page_of(_found(rows, words), request)
     context = {"tab": tab, "words": words, "page": page, "counts": counts(request.user)}
     if above and not page.newest:
-        context |= {name: _found(part, words)[:MOST_ABOVE] for name, part in above.items()}
+        context |= {name: list(_found(part, words)[: MOST_ABOVE + 1]) for name, part in above.items()}
+        context["most_above"] = MOST_ABOVE
     return render(request, f"approvals/{tab}.html", context)
 
 
