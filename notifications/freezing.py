@@ -30,6 +30,8 @@ def freeze_outdated(batches: Collection[int], **kwargs: Any) -> list[int]:
     A number of one that has not ended gets one message, which is known by the messages that it has.
     """
     concerned = notifications().filter(batch__in=batches)
-    for notification in concerned.filter(finished_at__isnull=False, final_counts__isnull=True):
+    # Asked for first, and once: one that ends meanwhile keeps its messages until the next purge.
+    kept = list(concerned.filter(finished_at=None).values_list("batch", flat=True))
+    for notification in concerned.exclude(batch__in=kept).filter(final_counts__isnull=True):
         freeze_figures(notification)
-    return list(concerned.filter(finished_at=None).values_list("batch", flat=True))
+    return kept

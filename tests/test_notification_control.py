@@ -714,7 +714,8 @@ class TestFiguresOfShortRetention:
         deliver_messages(task.args[0][:2])
         pause(sent)
         self.age(days)
-        list(purge_messages(dry_run=True))
+        assert list(purge_messages(dry_run=True)) == [("notification", 2)]  # what is kept is counted too
+        assert SmsMessage.objects.count() == 3
         assert [count for _purpose, count in purge_messages()] == [0]
         assert sent.counts()["total"] == 3
         resume(sent)
@@ -723,6 +724,25 @@ class TestFiguresOfShortRetention:
         self.age(days)
         assert [count for _purpose, count in purge_messages()] == [3]
         assert (now(sent).counts()["sent"], now(sent).counts()["total"]) == (3, 3)
+
+    def test_one_that_ends_while_the_purge_asks_for_it_loses_no_figures(self, eager, text, days):
+        sent = tell(people(3))
+        self.age(days)
+        Notification.objects.update(finished_at=None)
+        just_asked = iter([True])
+
+        def ending(execute, sql, *rest):
+            found = execute(sql, *rest)
+            if "finished_at" in sql and next(just_asked, False):
+                Notification.objects.update(finished_at=timezone.now())
+            return found
+
+        with connection.execute_wrapper(ending):
+            list(purge_messages())
+        assert next(just_asked, False) is False
+        assert now(sent).counts()["sent"] == now(sent).counts()["total"] == 3
+        assert [count for _purpose, count in purge_messages()] == [3]
+        assert now(sent).counts()["sent"] == now(sent).counts()["total"] == 3
 
     def test_a_dry_run_freezes_nothing(self, eager, text, days):
         sent = tell(people(3))
