@@ -35,7 +35,7 @@ def end(pk: int, seconds: float) -> None:
     notification = notifications().get(pk=pk)
     if notification.finished_at:
         if notification.finished_at + FIGURES_FINAL_AFTER <= timezone.now():
-            freeze_figures(notification)
+            freeze_figures(notifications().filter(pk=pk))
         return
     skip_too_late(notification, seconds)
     if notification.expanded_at:

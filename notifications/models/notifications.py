@@ -48,6 +48,22 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             known[pk][MessageStatus.QUEUED] = 0
         return known
 
+    def segments(self) -> dict[int, int]:
+        """The segments of several notifications by their primary keys, in two queries.
+
+        See ``Notification.segments``.
+        """
+        known: dict[int, int] = {}
+        batches: dict[int, int] = {}
+        for pk, batch, final in self.values_list("pk", "batch", "final_segments"):
+            known[pk] = final or 0
+            if final is None:
+                batches[batch] = pk
+        messages = SmsMessage.objects.using(self.db).filter(batch__in=batches).order_by()
+        for batch, count in messages.values_list("batch").annotate(models.Sum("segments")):
+            known[batches[batch]] = count or 0
+        return known
+
     def _recipients(self) -> "models.QuerySet[Recipient]":
         from .recipients import Recipient
 
@@ -161,8 +177,8 @@ class Notification(Audience):
         """How many segments its texts took, as far as that is known. Reads all its messages, until they are final."""
         if self.final_segments is not None:
             return self.final_segments
-        messages = SmsMessage.objects.using(router.db_for_write(Notification)).filter(batch=self.batch_id)
-        return messages.aggregate(count=models.Sum("segments"))["count"] or 0
+        rows = Notification.objects.using(router.db_for_write(Notification))
+        return rows.filter(pk=self.pk).segments()[self.pk]
 
 
 def numbered(row: Any) -> str:
