@@ -49,7 +49,7 @@ def purge(*, batch_size: int = BATCH, dry_run: bool = False) -> Iterator[tuple[s
         else:
             batches = _message_batches(name, now - age, batch_size)
         for model, pks in batches:
-            yield name, len(pks) if dry_run else _delete(model, _not_kept(model, pks))
+            yield name, len(pks) if dry_run else _delete(model, pks)
 
 
 Batch = tuple[type[SmsMessage] | type[SandboxMessage], Sequence[int]]
@@ -90,10 +90,11 @@ def _not_kept(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]
 
 
 def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> int:
-    """Delete these rows with all that goes with them, but for what others protect. Returns how many went."""
+    """Delete these rows with all that goes with them, but for what others protect or keep. Returns how many went."""
     using = router.db_for_write(model)
     for left in reversed(range(_TRIES)):
         try:
+            pks = _not_kept(model, pks)
             with transaction.atomic(using=using):
                 if model is SmsMessage:  # a write first: SQLite refuses a transaction that begins to write too late
                     SmsAttempt.objects.using(using).filter(message_id__in=pks).delete()

@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
-from django.db import connection, models
+from django.db import OperationalError, connection, models
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -239,6 +239,28 @@ def test_an_app_hears_which_batches_go_and_may_keep_some():
     assert heard == [({kept.pk, other.pk}, 4)]
     assert stays.pk in left()
     assert len(left()) == 2
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_an_app_that_runs_into_a_deadlock_is_asked_again(monkeypatch, failures):
+    monkeypatch.setattr("sms_services.purging._PAUSE", 0)
+    old(11, batch=SmsBatch.objects.create())
+    left_to_fail = iter(range(failures))
+
+    def fail(sender, batches, **kwargs):
+        if next(left_to_fail, None) is not None:
+            raise OperationalError("deadlock detected")
+
+    batches_outdated.connect(fail)
+    try:
+        if failures == 1:
+            assert list(purge()) == [("notification", 1)]
+        else:  # after so many, it is no accident
+            with pytest.raises(OperationalError):
+                list(purge())
+    finally:
+        batches_outdated.disconnect(fail)
+    assert len(left()) == (0 if failures == 1 else 1)
 
 
 class TestRowsOfOtherApps:
