@@ -106,6 +106,11 @@ class TestBeforeSending:
         del fields["_refresh"]
         assert gaps in words_of(admin_client.post(COMPOSE, fields))  # and asked once more
 
+    @pytest.mark.parametrize("path", ["mobile_number", "nothing"])
+    def test_what_leads_to_no_field_is_shown_by_its_path(self, admin_client, sandbox, alarm, path):
+        fields = form(sandbox, alarm, _refresh="all", **{"variables-name-source": f"field:{path}"})
+        assert f"[{path}]: Pump 7 fails" in words_of(admin_client.post(COMPOSE, fields))
+
     def test_the_text_its_segments_and_its_costs_are_shown(self, admin_client, sandbox, alarm, two_halls):
         SandboxSms.objects.filter(pk=sandbox.pk).update(price_per_segment=Decimal("0.0500"), currency="EUR")
         fields = form(sandbox, alarm, departments=[each.pk for each in two_halls], _refresh="all")

@@ -198,10 +198,15 @@ class VariablesField(forms.Field):
         self.widget.sources = [*left, (TEXT, _("This text:")), *fields]
         self.widget.has_template = has_template
 
+    @property
+    def offered(self) -> set[str]:
+        """Where a value may come from."""
+        return {source for source, _label in self.widget.sources}
+
     def clean(self, value: Any) -> dict[str, str | F]:
         chosen: dict[str, str | F] = {}
         errors: list[Any] = []
-        allowed = {source for source, _label in self.widget.sources}
+        allowed = self.offered
         for name in self.names:
             source, text = value.get(name, (TEXT, ""))
             if source not in allowed:
@@ -241,8 +246,8 @@ def _meaning(value: tuple[str, str]) -> tuple[str, str]:
 
 
 def field_label(path: str) -> str | Promise:
-    """What a lookup path on the user model is called."""
+    """What a lookup path on the user model is called: as it is itself, if nothing with a name is there."""
     try:
         return capfirst(field_at(path).verbose_name)
-    except FieldDoesNotExist:
+    except (FieldDoesNotExist, AttributeError):  # a relation from the other side has no name
         return path
