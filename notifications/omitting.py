@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from sms_services.choices import MessageStatus, SkipReason
 from sms_services.models import SmsMessage
 
-from .directory import NUMBER, asked_users, with_number
+from .directory import NUMBER, asked_users, has_is_active, with_number
 from .expansion.pages import readable_number
 from .models import Recipient
 from .rows import database, notifications, users
@@ -51,15 +51,24 @@ def omit(notification_id: int, user_ids: Collection[Any]) -> bool:
 def _numbers_of_others(notification_id: int, user_ids: Collection[Any]) -> set[str]:
     """The numbers of people who have no message of their own, and need the one of somebody with the same number.
 
-    Those who are still to be resolved are among them: a number that has had a message of the batch gets no other.
+    Those who are still to be resolved are among them: a number that has had a message of the batch gets no other. Who
+    is deactivated needs none.
     """
     recipients = Recipient.objects.using(database()).filter(notification=notification_id)
     sharing = recipients.filter(skip_reason=SkipReason.DUPLICATE).exclude(user__in=user_ids)
     asked = asked_users()
     resolved = recipients.filter(user=OuterRef(asked.user))
     to_come = asked.to([notification_id]).filter(~Exists(resolved))
-    pks = [*sharing.values_list("user", flat=True), *to_come.values_list(asked.user, flat=True)]
+    pks = [
+        *sharing.filter(**_is_active("user")).values_list("user", flat=True),
+        *to_come.filter(**_is_active(asked.user)).values_list(asked.user, flat=True),
+    ]
     if not pks:
         return set()
     rows = with_number(users().filter(pk__in=listed(pks, get_user_model()._meta.pk, database()))).order_by()
     return {number for stored in rows.values_list(NUMBER, flat=True) if (number := readable_number(stored))}
+
+
+def _is_active(user: str) -> dict[str, bool]:
+    """The condition that a user of a row is not deactivated; not every user model knows that."""
+    return {f"{user}__is_active": True} if has_is_active() else {}

@@ -106,6 +106,16 @@ class TestBeforeSending:
         del fields["_refresh"]
         assert gaps in words_of(admin_client.post(COMPOSE, fields))  # and asked once more
 
+    def test_people_are_counted_though_a_field_is_not_offered_any_more(self, admin_client, sandbox, alarm, two_halls):
+        chosen = {"departments": [each.pk for each in two_halls], "variables-name-source": "field:email"}
+        fields = form(sandbox, alarm, _refresh="all", **chosen)
+        assert "2 people get a text" in words_of(admin_client.post(COMPOSE, fields))
+        del fields["_refresh"]
+        words = words_of(admin_client.post(COMPOSE, fields))
+        assert "2 people get a text" in words
+        assert "name: choose where it comes from." in words
+        assert not Notification.objects.exists()
+
     @pytest.mark.parametrize("path", ["mobile_number", "nothing"])
     def test_what_leads_to_no_field_is_shown_by_its_path(self, admin_client, sandbox, alarm, path):
         fields = form(sandbox, alarm, _refresh="all", **{"variables-name-source": f"field:{path}"})

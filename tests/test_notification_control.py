@@ -152,6 +152,18 @@ class TestLeavingOutWhoSharesANumber:
         assert omit(sent.pk, [pair[0].pk])
         assert states(sent) == {"ada": SKIPPED, "bob": "duplicate"}
 
+    @pytest.mark.parametrize("resolved", [True, False])
+    def test_nor_when_the_other_is_deactivated(self, broker, text, pair, small_pages, monkeypatch, resolved):
+        monkeypatch.setattr("notifications.expansion.pages.PAGE", 3 if resolved else 1)
+        sent = tell(pair)
+        broker.work("sms")
+        User.objects.filter(username="bob").update(is_active=False)
+        assert omit(sent.pk, [pair[0].pk]) is resolved
+        assert states(sent)["ada"] == SKIPPED
+        moments_later(sent)
+        work_all(broker)
+        assert states(sent) == {"ada": SKIPPED, "bob": "duplicate" if resolved else "inactive"}
+
     def test_one_who_is_resolved_only_later_needs_it_too(self, broker, text, pair, small_pages, monkeypatch):
         monkeypatch.setattr("notifications.expansion.pages.PAGE", 1)
         sent = tell(pair)

@@ -67,7 +67,9 @@ def summary_of(form: Composing) -> RecipientsSummary | None:
     chosen = {kind: pks for kind, pks in form.chosen_recipients().items() if pks}
     if not chosen:
         return None
-    sources = [source for source, _text in form.shown_variables().values()]
+    variables: Any = form.fields["variables"]
+    # What a preset names, or a page of before, may not be looked up any more: the people are counted all the same.
+    sources = [source for source, _text in form.shown_variables().values() if source in variables.offered]
     fields = [source.removeprefix(FIELD) for source in sources if source.startswith(FIELD)]
     try:
         return recipients_summary(**chosen, include_subdepartments=form.includes_subdepartments(), fields=fields)
