@@ -164,6 +164,50 @@ class TestLeavingOutWhoSharesANumber:
         work_all(broker)
         assert states(sent) == {"ada": SKIPPED, "bob": "duplicate" if resolved else "inactive"}
 
+    @pytest.mark.parametrize("everybody", [True, False])
+    def test_a_failing_function_for_numbers_keeps_what_may_be_shared(
+        self, broker, text, pair, settings, caplog, everybody
+    ):
+        cleo = a_person("cleo", last_name=number_of(2))
+        sent = tell([*pair, cleo])
+        broker.work("sms")
+        works = settings.NOTIFICATIONS
+        settings.NOTIFICATIONS = {"PHONE_NUMBER": failing}
+        ada, bob = pair
+        if everybody:
+            assert omit(sent.pk, [ada.pk, bob.pk, cleo.pk])
+            assert states(sent) == {"ada": SKIPPED, "bob": "duplicate", "cleo": SKIPPED}
+            assert not caplog.text, "nobody's number matters"
+            return
+        assert not omit(sent.pk, [ada.pk, cleo.pk])
+        assert states(sent) == {"ada": QUEUED, "bob": "duplicate", "cleo": SKIPPED}
+        assert (
+            f"notifications.unresolvable notification={sent.pk} problem=phone_number error=ZeroDivision" in caplog.text
+        )
+        settings.NOTIFICATIONS = works
+        User.objects.filter(pk=bob.pk).update(last_name=number_of(3))
+        assert omit(sent.pk, [ada.pk, cleo.pk])
+        assert states(sent)["ada"] == SKIPPED
+
+    def test_a_failing_function_for_numbers_is_not_asked_again_once_all_have_left(self, broker, text, pair, settings):
+        sent = tell(pair)
+        broker.work("sms")
+        settings.NOTIFICATIONS = {"PHONE_NUMBER": failing}
+        assert not omit(sent.pk, [pair[0].pk])
+        work_all(broker)
+        assert omit(sent.pk, [pair[0].pk])
+        assert states(sent) == {"ada": SENT, "bob": "duplicate"}
+
+    def test_a_failing_function_for_numbers_keeps_all_while_people_are_resolved(
+        self, broker, text, pair, settings, small_pages, monkeypatch
+    ):
+        monkeypatch.setattr("notifications.expansion.pages.PAGE", 1)
+        sent = tell(pair)
+        broker.work("sms")
+        settings.NOTIFICATIONS = {"PHONE_NUMBER": failing}
+        assert not omit(sent.pk, [pair[0].pk])
+        assert states(sent) == {"ada": QUEUED}
+
     def test_one_who_is_resolved_only_later_needs_it_too(self, broker, text, pair, small_pages, monkeypatch):
         monkeypatch.setattr("notifications.expansion.pages.PAGE", 1)
         sent = tell(pair)
@@ -173,6 +217,11 @@ class TestLeavingOutWhoSharesANumber:
         moments_later(sent)
         work_all(broker)
         assert states(sent) == {"ada": SENT, "bob": "duplicate"}
+
+
+def failing(users):
+    """A host's function for numbers that does not work."""
+    return 1 / 0
 
 
 def tell(users, **options):
