@@ -264,21 +264,24 @@ def test_what_a_step_cannot_text_is_not_sent_as_a_test(admin_client, process, sa
     node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
     alibaba = AlibabaCloudSms.objects.create(key="main", name="Main", **ALIBABA)
     inactive = SandboxSms.objects.create(key="off", name="Off", is_active=False)
-    amount = SmsTemplate.objects.create(key="amount", name="Amount", text="${processTitle} ${userNick} ${amount}")
+    amount = SmsTemplate.objects.create(key="amount", name="Amount", text=f"{TEXT} ${{amount}}")
     code = SmsTemplate.objects.create(key="code", name="Code", text=TEXT, purpose="otp")
     pages = [reverse("admin:approvals_node_test", args=[node.pk])]
     pages.append(reverse("admin:approvals_node_test_new", args=[process.pk]))
     for url in pages:
         for service, chosen, words in (
             (sandbox, amount, "must take exactly ${processTitle}, ${userNick}"),
-            (sandbox, code, "one-time codes"),
             (alibaba, template, "has no template code for “Main”"),
             (inactive, template, "deactivated"),
         ):
             address = f"{url}?service={service.pk}&template={chosen.pk}"
-            assert service == inactive or words in unescape(admin_client.get(address).text)
-            assert words in "".join(admin_client.post(address, test_data).context["form"].non_field_errors())
+            shown, refused = admin_client.get(address), admin_client.post(address, test_data)
+            assert words in "".join(refused.context["form"].non_field_errors())
+            if service != inactive:  # which may be chosen, for the day on which it is active
+                assert words in unescape(shown.text)
+                assert "asks you to approve" not in shown.text + refused.text
         for query in (
+            f"service={sandbox.pk}&template={code.pk}",
             f"service={sandbox.pk}",
             f"template={template.pk}",
             "service=9999&template=x",
@@ -289,6 +292,27 @@ def test_what_a_step_cannot_text_is_not_sent_as_a_test(admin_client, process, sa
     assert admin_client.get(pages[1]).status_code == 404
     assert not SandboxMessage.objects.exists()
     assert not LogEntry.objects.exists()
+
+
+def test_what_is_stored_and_became_a_one_time_code_is_not_shown(admin_client, process, sandbox, template, test_data):
+    node = Node.objects.create(process=process, key="a", title="A", sms_service=sandbox, sms_template=template)
+    url = reverse("admin:approvals_node_test", args=[node.pk])
+    assert "asks you to approve" in admin_client.get(url).text
+    SmsTemplate.objects.update(purpose="otp")
+    for shown in (admin_client.get(url), admin_client.post(url, test_data)):
+        assert "one-time codes" in shown.text
+        assert "asks you to approve" not in shown.text
+    assert not SandboxMessage.objects.exists()
+
+
+def test_the_form_of_a_step_shows_no_one_time_codes(admin_client, process, sandbox):
+    code = SmsTemplate.objects.create(key="code", name="Code", text=TEXT, purpose="otp")
+    response = add_node(admin_client, process, sms_service=sandbox.pk, sms_template=code.pk, _refresh="text")
+    assert "asks you to approve" not in response.text
+    assert link_of_test(response.text) is None
+    assert "one-time codes" in str(
+        errors_of(add_node(admin_client, process, sms_service=sandbox.pk, sms_template=code.pk))
+    )
 
 
 @pytest.mark.parametrize("is_new", [False, True])

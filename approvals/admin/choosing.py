@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from sms_services.admin.preview import Preview
@@ -21,8 +22,8 @@ class ChoosesText:
 
     def prepare(self: Any) -> None:
         """To be called when all fields are there."""
-        self.chosen_service: SmsService | None = row_of(SmsService, self._chosen_pk("sms_service"))
-        self.chosen_template: SmsTemplate | None = row_of(SmsTemplate, self._chosen_pk("sms_template"))
+        self.chosen_service: SmsService | None = row_of(SmsService.objects.all(), self._chosen_pk("sms_service"))
+        self.chosen_template: SmsTemplate | None = row_of(offered_templates(), self._chosen_pk("sms_template"))
         services = SmsService.objects.non_polymorphic().values_list("pk", "name", "is_active")
         self.fields["sms_service"].choices = [("", "---------"), *map(_service_choice, services)]
         self.fields["sms_template"].choices = [("", "---------"), *self._template_choices()]
@@ -56,7 +57,7 @@ class ChoosesText:
     def _template_choices(self: Any) -> Iterable[tuple[Any, str]]:
         """Those that can be used first; the others say what keeps them from it."""
         marks: dict[int, str] = {}
-        rows = list(SmsTemplate.objects.exclude(purpose=Purpose.OTP))
+        rows = list(offered_templates())
         codes = {}
         by_code = self.chosen_service is not None and self.chosen_service.sends_by_code
         if by_code:
@@ -85,8 +86,13 @@ def _service_choice(row: tuple[int, str, bool]) -> tuple[int, str]:
     return pk, name if is_active else _("%(service)s (deactivated)") % {"service": name}
 
 
-def row_of(model: Any, pk: Any) -> Any:
+def offered_templates() -> QuerySet[SmsTemplate]:
+    """What can be chosen at all, and so be read here: no words of one-time codes."""
+    return SmsTemplate.objects.exclude(purpose=Purpose.OTP)
+
+
+def row_of(rows: QuerySet[Any], pk: Any) -> Any:
     """The row with this primary key, however it was given; ``None`` where there is none."""
     text = str(pk or "")
     is_key = text.isascii() and text.isdecimal() and len(text) <= 18
-    return model.objects.filter(pk=int(text)).first() if is_key else None
+    return rows.filter(pk=int(text)).first() if is_key else None

@@ -24,7 +24,7 @@ from sms_services.phone_numbers import normalize
 from ..conf import get_settings
 from ..models import Node, Process
 from ..sms import check_choice
-from .choosing import row_of
+from .choosing import offered_templates, row_of
 
 #: What the form of a step has chosen, in the address of the page.
 _SERVICE, _TEMPLATE = "service", "template"
@@ -128,7 +128,7 @@ class SendsTests:
         return TemplateResponse(request, "admin/approvals/node/send_test.html", context)
 
     def _tested(self: Any, request: HttpRequest, pk: int | None, process_pk: int | None) -> _Tested:
-        """Whoever may look at a step may test what is stored; anything else, whoever may choose it there."""
+        """Whoever may look at a step may test what is stored; what its form offers, whoever may choose it there."""
         if pk is None:
             node, process = None, get_object_or_404(Process, pk=process_pk)
             is_chosen, is_allowed = True, self.has_add_permission(request)
@@ -141,8 +141,8 @@ class SendsTests:
         if not is_allowed:
             raise PermissionDenied
         if node is None or is_chosen:
-            service = row_of(SmsService, request.GET.get(_SERVICE))
-            template = row_of(SmsTemplate, request.GET.get(_TEMPLATE))
+            service = row_of(SmsService.objects.all(), request.GET.get(_SERVICE))
+            template = row_of(offered_templates(), request.GET.get(_TEMPLATE))
         else:
             service, template = node.sms_service, node.sms_template
         if service is None or template is None:
