@@ -22,8 +22,8 @@ retry_requested = Signal()
 batches_delivered = Signal()
 
 #: The purge has come to messages of batches and deletes them next. Gets ``batches``, their ids. A receiver writes down
-#: what it needs of them, and returns the ids of those whose messages are to stay. It is asked again where the purge tries
-#: again, after a deadlock for instance, its own included. Other errors of it end the purge.
+#: what it needs of them, and returns the ids of those whose messages are to stay. It is asked again where the purge
+#: tries again, after a deadlock for instance, its own included. Other errors of it end the purge.
 batches_outdated = Signal()
 
 #: Somebody has changed services or templates in admin. Gets ``services`` and ``templates``, as they are now. A receiver
