@@ -74,6 +74,8 @@ def _leads_somewhere(login_url: str) -> bool:
         return True
     try:
         if "/" in login_url:
+            if not url.path.startswith(get_script_prefix()):
+                return False
             resolve("/" + url.path.removeprefix(get_script_prefix()))
         else:
             reverse(login_url)

@@ -173,8 +173,9 @@ def cancel(notification: Notification | int) -> Notification:
     then = timezone.now() + timedelta(seconds=POLL)
     with transaction.atomic(using=database()):
         changed = _row(notification).filter(status__in=stoppable)
-        was_running = changed.filter(status=NotificationStatus.RUNNING).exists()
-        if not changed.update(status=NotificationStatus.CANCELLED, leased_until=None, sweep_at=then):
+        cancelled = {"status": NotificationStatus.CANCELLED, "leased_until": None, "sweep_at": then}
+        was_running = changed.filter(status=NotificationStatus.RUNNING).update(**cancelled)
+        if not was_running and not changed.update(**cancelled):
             raise _wrong_status(notification, _("This notification has ended already."))
         _set_batch(notification, BatchState.CLOSED)
         stopped = _row(notification).get()

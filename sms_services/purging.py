@@ -89,12 +89,16 @@ def _not_kept(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]
     return [pk for pk in pks if batches.get(pk) not in kept]
 
 
-def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) -> int:
-    """Delete these rows with all that goes with them, but for what others protect or keep. Returns how many went."""
+def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int], *, asked: bool = False) -> int:
+    """Delete these rows with all that goes with them, but for what others protect or keep. Returns how many went.
+
+    Args:
+        asked: whether other apps have said already that they keep none of these.
+    """
     using = router.db_for_write(model)
     for left in reversed(range(_TRIES)):
         try:
-            pks = _not_kept(model, pks)
+            pks = pks if asked else _not_kept(model, pks)
             with transaction.atomic(using=using):
                 if model is SmsMessage:  # a write first: SQLite refuses a transaction that begins to write too late
                     SmsAttempt.objects.using(using).filter(message_id__in=pks).delete()
@@ -104,7 +108,7 @@ def _delete(model: type[SmsMessage] | type[SandboxMessage], pks: Sequence[int]) 
             if len(pks) == 1:
                 return 0
             middle = len(pks) // 2
-            return _delete(model, pks[:middle]) + _delete(model, pks[middle:])
+            return _delete(model, pks[:middle], asked=True) + _delete(model, pks[middle:], asked=True)
         except (IntegrityError, OperationalError):
             if not left:
                 raise

@@ -43,10 +43,10 @@ def reconcile_messages(self: Task, message_ids: list[int]) -> None:
 
 
 @shared_task(bind=True, name="sms_services.move_up", ignore_result=True)
-def move_up(self: Task, service_id: int, batch_id: int, place: float, seconds: float) -> None:
+def move_up(self: Task, service_id: int, batch_id: int, place: float, seconds: float, given_up_at: float) -> None:
     """Let those move up who wait in a rate limit's line behind a batch that does not send any more."""
     drop_broken_connections(self)
-    move_up_behind(service_id, batch_id, place, seconds)
+    move_up_behind(service_id, batch_id, place, seconds, given_up_at)
 
 
 @shared_task(bind=True, name="sms_services.sweep", ignore_result=True)

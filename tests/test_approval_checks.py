@@ -60,6 +60,7 @@ def test_a_setting_is_a_function_or_its_path(settings):
     [
         ("/accounts/login/", False),
         ("nowhere:login", False),
+        ("admin/login/", False),
         ("admin:login", True),
         ("/admin/login/", True),
         ("https://login.example.com/", True),

@@ -158,6 +158,34 @@ def test_those_behind_move_up_in_their_order(workers, greeting, monkeypatch):
     assert ServicePace.objects.get().line_at == pytest.approx(now[2] + 2.5, abs=0.5)
 
 
+def test_whoever_joins_a_line_that_got_shorter_does_not_move_up_again(workers, greeting):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=10)
+    queue_message(service, numbers(300), greeting)
+    notification = notify(users=people(200, 3000), service=service, template=greeting)
+    workers.run(seconds=1)
+    pause(notification)
+    workers.clock.shift(0.01)  # the task that moves others up has not run yet
+    late = numbers(400)[399:]
+    queue_message(service, late, greeting)
+    was = places_of(late)
+    workers.run(seconds=0.1)
+    assert places_of(late) == was
+    cancel(notification)  # it has no places any more
+    workers.run(seconds=0.1)
+    assert places_of(late) == was
+
+
+def test_those_behind_move_up_too_where_the_batch_is_at_the_broker_already(workers, greeting):
+    service = SandboxSms.objects.create(key="sandbox", name="Sandbox", max_per_second=10)
+    notification = notify(users=people(100, 3000), service=service, template=greeting)
+    workers.run(seconds=1)
+    queue_message(service, numbers(200), greeting)
+    pause(notification)
+    others = SmsMessage.objects.filter(batch=None, status=MessageStatus.SENT)
+    workers.run(seconds=40, until=lambda: others.count() == 200)
+    assert others.count() == 200
+
+
 def places_of(*parts):
     """When the sweep rings for the first message of each part, in seconds."""
     found = [SmsMessage.objects.filter(phone_number__in=part).earliest("sweep_at").sweep_at for part in parts]

@@ -61,7 +61,8 @@ def _remind(request: HttpRequest, row: Request) -> None:
 def _resume(request: HttpRequest, row: Request) -> str:
     users = list(only_active(KINDS[USERS].chosen(request.POST.getlist("users"))))
     seen = request.POST.get("visit", "")
-    api.resume(row, request.user, users=users or None, visit_id=int(seen) if seen.isdecimal() else None)
+    visit_id = int(seen) if seen.isascii() and seen.isdecimal() and len(seen) <= 18 else None
+    api.resume(row, request.user, users=users or None, visit_id=visit_id)
     paused = row.visits.filter(status=VisitStatus.PAUSED).first()
     if paused is None:
         return ""

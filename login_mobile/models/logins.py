@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, connections, models, router, transaction
 from django.db.models import Case, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
@@ -245,7 +245,8 @@ class MobileLogin(models.Model):
         rows = MobileLogin.objects.using(using)
         with transaction.atomic(using=using):
             # Those who do the same at this moment wait for one another, all at the same rows.
-            list(rows.select_for_update().order_by("pk").values_list("pk"))
+            no_key = connections[using].features.has_select_for_no_key_update  # codes of these logins do not wait
+            list(rows.select_for_update(no_key=no_key).order_by("pk").values_list("pk"))
             rows.filter(is_default=True).exclude(pk=self.pk).update(is_default=False)
             super().save(using=using, **kwargs)
 

@@ -32,21 +32,27 @@ def give_up_places(service: SmsService, batch_id: int) -> None:
         return
     waiting = in_line(service.pk, now).filter(batch=batch_id, sweep_at__gt=now)
     places = waiting.aggregate(count=Count("pk"), first=Min("sweep_at"))
-    if places["count"]:
-        pace.shorten_line(places["count"])
-        move = [service.pk, batch_id, places["first"].timestamp(), pace.seconds(places["count"])]
-        start(move_up, move, get_settings().QUEUE or None)
+    if not places["count"]:
+        return
+    first = places["first"].timestamp()
+    if first > pace.end_of_line():  # no place, but the time after which a lost bell is noticed: it is at the broker
+        first = now.timestamp()
+    pace.shorten_line(places["count"])
+    move = [service.pk, batch_id, first, pace.seconds(places["count"]), now.timestamp()]
+    start(move_up, move, get_settings().QUEUE or None)
 
 
-def move_up_behind(service_id: int, batch_id: int, place: float, seconds: float) -> None:
-    """Those who wait behind a batch in the line wait so many seconds less.
+def move_up_behind(service_id: int, batch_id: int, place: float, seconds: float, given_up_at: float) -> None:
+    """Those who waited behind a batch in the line when it gave up its places wait so many seconds less.
 
     Args:
-        place: where the batch begins in it, in seconds since 1970.
+        place: where the batch began in it, in seconds since 1970.
+        given_up_at: whoever came later has found a shorter line already; in seconds since 1970 as well.
     """
     now = timezone.now()
     sooner = Greatest(F("sweep_at") - timedelta(seconds=seconds), Value(now), output_field=DateTimeField())
-    behind = in_line(service_id, now).exclude(batch=batch_id).order_by("sweep_at", "pk")
+    waiting = in_line(service_id, now).filter(created_at__lte=datetime.fromtimestamp(given_up_at, UTC))
+    behind = waiting.exclude(batch=batch_id).order_by("sweep_at", "pk")
     last: tuple[Any, int] = max(datetime.fromtimestamp(place, UTC), now), 0
     while True:
         further = behind.filter(Q(sweep_at__gt=last[0]) | Q(sweep_at=last[0], pk__gt=last[1]))

@@ -95,6 +95,10 @@ class Pace:
             end = self._row().values_list("line_at", flat=True).get()
         return max(end - length - now, 0.0)
 
+    def end_of_line(self) -> float:
+        """When the last of those who wait may expect to leave, in seconds since 1970; 0.0 where nobody ever waited."""
+        return self._row().values_list("line_at", flat=True).first() or 0.0
+
     def shorten_line(self, count: int) -> None:
         """So many of those who have a place in the line do not need theirs any more."""
         end = Greatest(F("line_at") - self.seconds(count), Value(time.time()), output_field=FloatField())
